@@ -1,0 +1,234 @@
+"""What every data set shares: geometry in the worker, uint8 across the bus, masks for the whole batch on the device."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+from torchvision.transforms import v2
+
+from datamodules.errors import DataError, UnreadableImage
+from datamodules.randomness import Draws, sample_uniforms
+from datamodules.sampler import EachOnce, StreamBatches
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """Settings that every data set has. A data set's own Config adds to these."""
+
+    root: str | None = None  # folder of the data set as its authors lay it out
+    resize: int | None = None  # shorter side after resizing, aspect kept; None keeps the file's own size
+    squash: bool = False  # resize both sides to `resize`, aspect lost, as ImageNet's 256 x 256 databases were made
+    crop: int = 128  # side of the square that the network sees: at random in training, in the centre elsewhere
+    flip: bool = True  # mirror half of the training samples
+    batch_size: int = 16  # images per process and iteration
+    workers: int = 2  # loader processes per training process; 0 decodes in the training process
+    masks: Any = None  # a generator of datamodules/masks; None for colorization
+    limit: int | None = None  # use only the first so many images of each split
+
+    def __post_init__(self):
+        for name in ("crop", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"data.{name} must be at least 1, got {getattr(self, name)}")
+        if self.workers < 0:
+            raise ValueError(f"data.workers must be 0 or more, got {self.workers}")
+        if self.resize is not None and self.resize < self.crop:
+            raise ValueError(f"data.resize must be at least data.crop = {self.crop}, got {self.resize}")
+        if self.squash and self.resize is None:
+            raise ValueError("data.squash needs data.resize, the side to squash to")
+
+
+class Source:
+    """The images of one split. Subclasses give `__len__`, `read`, `name` and, where there are any, class names."""
+
+    classes: list[str] | None = None  # names of the labels, in label order
+
+    def __len__(self):
+        raise TypeError(f"{type(self).__name__} must say how many images it has")
+
+    def name(self, position):
+        """What a person would call the image: its path below the root, or a made-up name."""
+        raise TypeError(f"{type(self).__name__} must name its images")
+
+    def read(self, position, shortest=None):
+        """{'image': uint8 (3,H,W) RGB} and, where known, 'label' (int) and 'semantic' (uint8 (H,W)).
+
+        `shortest`: the reader may hand back an image reduced to no less than this shorter side, which JPEG decoders do
+        at a fraction of the cost. Raises UnreadableImage with the path and the reason.
+        """
+        raise TypeError(f"{type(self).__name__} must read its images")
+
+
+class ImageDataset(Dataset):
+    """Applies resize, crop and flip to a Source. Keys are (epoch, position), so workers carry no state.
+
+    In training (`train=True`) an unreadable image is replaced by the next readable one and named in the item's
+    `replaced` (its position, or -1); elsewhere it raises UnreadableImage.
+    """
+
+    def __init__(self, source, config, seed, train):
+        self.source, self.config, self.seed, self.train = source, config, seed, train
+
+    def __len__(self):
+        length = len(self.source)
+        return length if self.config.limit is None else min(length, self.config.limit)
+
+    def __getitem__(self, key):
+        epoch, position = key
+        replaced = -1
+        for attempt in range(min(len(self), 1000)):
+            at = (position + attempt) % len(self)
+            try:
+                item = self.source.read(at, shortest=None if self.config.squash else self.config.resize)
+                break
+            except UnreadableImage:
+                if not self.train:
+                    raise
+                replaced = position if replaced < 0 else replaced
+        else:
+            raise DataError(f"{attempt + 1} images in a row cannot be read, the first is {self.source.name(position)}")
+        item |= self.transform(item, epoch, at)
+        return item | {"index": at, "epoch": epoch, "replaced": replaced}
+
+    def transform(self, item, epoch, position):
+        """Resize, crop and flip of the image and of its label map alike. -> the changed entries."""
+        top, left, mirror, _ = sample_uniforms(self.seed, epoch, position, "crop")
+        changed = {}
+        for key in ("image", "semantic"):
+            if key not in item:
+                continue
+            plane = item[key] if key == "image" else item[key][None]  # (C,H,W) uint8
+            plane = self.resized(plane, nearest=key == "semantic")
+            height, width = plane.shape[-2:]
+            side = self.config.crop
+            y, x = (height - side) // 2, (width - side) // 2
+            if self.train:
+                y, x = int(top * (height - side + 1)), int(left * (width - side + 1))
+            plane = plane[:, y : y + side, x : x + side]
+            if self.train and self.config.flip and mirror < 0.5:
+                plane = plane.flip(-1)
+            changed[key] = plane.contiguous() if key == "image" else plane[0].contiguous()
+        return changed
+
+    def resized(self, plane, nearest):
+        """Shorter side to `resize`, or up to `crop` where the image is smaller than the crop."""
+        height, width = plane.shape[-2:]
+        shorter = self.config.resize or max(min(height, width), self.config.crop)
+        if self.config.squash:
+            new = (shorter, shorter)
+        else:
+            scale = shorter / min(height, width)
+            new = (max(shorter, round(height * scale)), max(shorter, round(width * scale)))
+        if new == (height, width):
+            return plane
+        mode = v2.InterpolationMode.NEAREST if nearest else v2.InterpolationMode.BILINEAR
+        return v2.functional.resize(plane, list(new), interpolation=mode, antialias=not nearest)
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """Base of every data set. A subclass gives `Config` and `source(split)` for the splits train, val and test.
+
+    Batches after the transfer: `image` float32 RGB in [0,1] (B,3,H,W); `index`, `epoch`, `replaced` int64 (B,); `mask`
+    float32 (B,1,H,W), 1 = hole, where `masks` is set; `label` int64 (B,) and `semantic` uint8 (B,H,W) where known.
+    The training command sets `seed`, `iterations` and, on a resume, `done` (iterations) and `seen` (samples of all
+    ranks).
+    """
+
+    Config = DataConfig
+
+    def __init__(self, **settings):
+        super().__init__()
+        self.config = self.Config(**settings)
+        self.seed, self.iterations, self.done, self.seen = 0, 0, 0, 0
+        self.unreadable = {}  # path -> reason, of the files that training skipped
+        self.sources = {}
+
+    def source(self, split):
+        """The Source of one split. Raises DataError where the files are not as described."""
+        raise TypeError(f"{type(self).__name__} must give its source(split)")
+
+    def dataset(self, split, train=False):
+        """The images of a split, cropped at random where `train`, in the centre elsewhere; never empty."""
+        if split not in self.sources:
+            self.sources[split] = self.source(split)
+        dataset = ImageDataset(self.sources[split], self.config, self.seed, train)
+        if len(dataset) == 0:
+            raise DataError(f"{type(self).__name__}: the split '{split}' is empty")
+        return dataset
+
+    def ranks(self):
+        """(rank, world size) of this process."""
+        trainer = self.trainer
+        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+
+    def loader(self, dataset, batches):
+        """A DataLoader over `batches`, a batch sampler of (epoch, position) keys."""
+        return DataLoader(
+            dataset,
+            batch_sampler=batches,
+            num_workers=self.config.workers,
+            pin_memory=torch.cuda.is_available(),
+            multiprocessing_context="fork" if self.config.workers else None,
+        )
+
+    def train_dataloader(self):
+        dataset, (rank, world) = self.dataset("train", train=True), self.ranks()
+        batches = StreamBatches(
+            len(dataset),
+            self.config.batch_size,
+            self.iterations,
+            seed=self.seed,
+            rank=rank,
+            world=world,
+            done=self.done,
+            seen=self.seen,
+        )
+        return self.loader(dataset, batches)
+
+    def initial_batch(self, number, size=8):
+        """A batch of training samples on the CPU, as `training_step` gets them, the same on every rank."""
+        dataset = self.dataset("train", train=True)
+        keys = list(StreamBatches(len(dataset), size, number + 1, seed=self.seed))[number]
+        return self.on_after_batch_transfer(default_collate([dataset[key] for key in keys]))
+
+    def val_dataloader(self):
+        return self.each_once("val")
+
+    def test_dataloader(self):
+        return self.each_once("test")
+
+    def each_once(self, split):
+        """Every image of a split once over all ranks, in order."""
+        dataset, (rank, world) = self.dataset(split), self.ranks()
+        return self.loader(dataset, EachOnce(len(dataset), self.config.batch_size, rank=rank, world=world))
+
+    def on_after_batch_transfer(self, batch, dataloader_idx=0):
+        """uint8 -> float, and masks for the whole batch, on the device that the batch is on."""
+        batch["image"] = batch["image"].float() / 255
+        if self.config.masks is not None:
+            draws = Draws(self.seed, batch["epoch"], batch["index"], "mask")
+            batch["mask"] = self.config.masks(draws, *batch["image"].shape[-2:])
+        return batch
+
+    def report_unreadable(self, replaced):
+        """Names each file that a worker passed over, once, with the reason."""
+        for position in replaced[replaced >= 0].tolist():
+            source = self.sources["train"]
+            path = source.name(position)
+            if path in self.unreadable:
+                continue
+            try:
+                source.read(position)
+                reason = "unreadable a moment ago, readable now"
+            except UnreadableImage as error:
+                reason = error.reason
+            self.unreadable[path] = reason
+            log.warning("skipped %s: %s (%d unreadable so far)", path, reason, len(self.unreadable))
+
+    def on_before_batch_transfer(self, batch, dataloader_idx=0):
+        self.report_unreadable(batch["replaced"])
+        return batch
