@@ -1,0 +1,61 @@
+import torch
+from toys import Flat, fit, synthetic
+
+from lightning_modules.callbacks.checkpoint_by_iteration import CheckpointByIteration
+from lightning_modules.callbacks.record import Record, StopAtIteration
+from lightning_modules.pretrained.checkpoint import read_checkpoint
+
+
+def run(folder, iterations, *, every=2, validate_every=4, resume=None, module=None):
+    """A run of `iterations` training steps, from the start or from a checkpoint."""
+    module, data = module or Flat(), synthetic(iterations)
+    if resume is not None:
+        checkpoint = read_checkpoint(resume)
+        data.done, data.seen = checkpoint["iteration"], checkpoint["samples_seen"]
+    saver = CheckpointByIteration(
+        folder, {"model": {"lr": 0.5}}, every=every, validate_every=validate_every, iterations=iterations
+    )
+    fit(module, data, [Record(1), StopAtIteration(iterations), saver], validate_every=validate_every, checkpoint=resume)
+    return module
+
+
+def test_last_previous_and_best_are_written_whole_and_load_with_weights_only(tmp_path):
+    run(tmp_path, 6)
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "previous.ckpt", "best.ckpt"}
+    last = read_checkpoint(tmp_path / "last.ckpt")
+    assert last["iteration"] == 6 and last["samples_seen"] == 24 and last["config"] == {"model": {"lr": 0.5}}
+    assert read_checkpoint(tmp_path / "previous.ckpt")["iteration"] == 4
+
+
+def test_best_keeps_the_weights_of_the_highest_score(tmp_path):
+    class Worse(Flat):
+        def scores(self, batch):
+            return {"psnr": -torch.full((len(batch["image"]),), float(self.iteration))}
+
+    run(tmp_path, 8, module=Worse())
+    assert read_checkpoint(tmp_path / "best.ckpt")["iteration"] == 4
+    assert read_checkpoint(tmp_path / "last.ckpt")["iteration"] == 8
+
+
+def test_a_resumed_run_ends_with_the_very_weights_of_one_that_was_never_stopped(tmp_path):
+    whole = run(tmp_path / "whole", 10)
+    for stop in (3, 4, 6):  # between checkpoints, at a validation, at a checkpoint
+        folder = tmp_path / str(stop)
+
+        class Killed(Flat):
+            def on_train_batch_start(self, batch, batch_idx, stop=stop):
+                if self.iteration == stop:
+                    raise SystemExit
+                super().on_train_batch_start(batch, batch_idx)
+
+        try:
+            run(folder, 10, module=Killed())
+        except SystemExit:
+            pass
+        resumed = run(folder, 10, resume=folder / "last.ckpt")
+        assert resumed.iteration == 10
+        assert torch.equal(resumed.ab, whole.ab)
+        first, second = (
+            read_checkpoint(f / "last.ckpt")["optimizer_states"][0]["state"][0] for f in (folder, tmp_path / "whole")
+        )
+        assert all(torch.equal(first[key], second[key]) for key in first)
