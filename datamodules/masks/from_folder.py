@@ -1,0 +1,110 @@
+"""Masks that a user brings: PNG files in a folder, for instance the published test masks of irregular holes.
+
+White is above half of the file's range: 1, 255 or 65535, the smallest that holds its brightest value, so that files of
+0 and 1 and files of 0 and 255 mean the same. Colours count by their brightness.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from datamodules.errors import DataError, UnreadableImage
+
+
+@dataclass(kw_only=True)
+class FromFolder:
+    folder: str  # searched with its subfolders; the files are numbered in the order of their paths
+    polarity: str = "white"  # colour of the hole in the files: white or black
+    fixed: bool = False  # image i gets file i modulo their number, as an evaluation wants; else one drawn at random
+    flip: bool = False  # mirror half of the masks, left to right
+    rotate: bool = False  # turn by a random multiple of 90 degrees
+    crop: float = 1.0  # smallest share of both sides that a random window keeps; it is resized to the image
+    cache_mib: int = 1024  # masks kept in the device's memory; files beyond are read anew each time
+
+    def __post_init__(self):
+        if self.polarity not in ("white", "black"):
+            raise ValueError(f"polarity must be white or black, the colour of the hole; got {self.polarity!r}")
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"crop must be a share above 0 and at most 1, got {self.crop}")
+        if self.fixed and (self.flip or self.rotate or self.crop < 1):
+            raise ValueError("fixed masks are used as they are: switch off flip, rotate and crop, or fixed")
+        self.files = self.found()
+        self.kept, self.kept_bytes = {}, 0  # (device, file number, height, width) -> mask
+
+    def found(self):
+        """The paths of the mask files, sorted. Raises DataError where there are none."""
+        root = Path(self.folder).expanduser()
+        if not root.is_dir():
+            raise DataError(f"looked for mask files (*.png) in {root}: there is no such folder")
+        present = [path for path in root.rglob("*") if path.is_file()]
+        files = sorted(path for path in present if path.suffix.lower() == ".png")
+        if not files:
+            counts = Counter(path.suffix.lower() or "no extension" for path in present)
+            others = ", ".join(f"{count} x {suffix}" for suffix, count in counts.most_common()) or "nothing"
+            raise DataError(f"looked for mask files (*.png) in {root} and below: found {others}; convert masks to PNG")
+        return files
+
+    def __call__(self, draws, height, width):
+        if self.fixed:
+            numbers = draws.index % len(self.files)
+        else:
+            numbers = draws.integers(0, len(self.files))
+        mask = torch.stack([self.mask(number, height, width, draws.device) for number in numbers.tolist()])  # (B,H,W)
+        if self.flip or self.rotate or self.crop < 1:
+            mask = self.varied(mask, draws)
+        return mask[:, None].float()
+
+    def mask(self, number, height, width, device):
+        """The mask of one file, resized. -> (H,W) bool on the device."""
+        key = (device, number, height, width)
+        if key in self.kept:
+            return self.kept[key]
+        mask = self.read(self.files[number], height, width).to(device)
+        if self.kept_bytes + mask.nbytes <= self.cache_mib << 20:
+            self.kept[key] = mask
+            self.kept_bytes += mask.nbytes
+        return mask
+
+    def read(self, path, height, width):
+        """One file as (H,W) bool, True in the hole, nearest-resized. Raises UnreadableImage, also without a hole."""
+        try:
+            with Image.open(path) as image:
+                image = ImageOps.exif_transpose(image)
+                grey = np.asarray(image if image.mode.startswith("I") else image.convert("L"))
+        except (OSError, SyntaxError, UnidentifiedImageError) as error:
+            raise UnreadableImage(path, f"not readable as a PNG file ({error})") from error
+        full = next(full for full in (1, 255, 65535) if grey.max() <= full)
+        hole = (grey > full / 2) == (self.polarity == "white")
+        resized = Image.fromarray(hole.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
+        mask = torch.from_numpy(np.array(resized)).bool()
+        if mask.all() or not mask.any():
+            share = "all" if mask.all() else "none"
+            raise UnreadableImage(
+                path,
+                f"{share} of it is hole at {height} x {width} (values {grey.min()} to {grey.max()}, the hole is "
+                f"{self.polarity}); remove it, or set the other polarity",
+            )
+        return mask
+
+    def varied(self, mask, draws):
+        """Mirrored, turned and cropped masks (B,H,W); a window that is all hole or has none is given up."""
+        height, width = mask.shape[1:]
+        row = ((torch.arange(height) + 0.5) / height).to(mask.device)[:, None]  # (H,1) in (0,1), divided on the CPU
+        column = ((torch.arange(width) + 0.5) / width).to(mask.device)
+        mirrored = (draws.uniform(1, 1) < 0.5) & self.flip
+        turns = draws.integers(0, 4, 1, 1) if self.rotate else torch.zeros_like(mirrored, dtype=torch.int64)
+        share = draws.uniform(1, 1, low=self.crop, high=1.0)
+        top, left = (draws.uniform(2, 1, 1) * (1 - share[:, None])).unbind(1)  # (B,1,1)
+
+        column = torch.where(mirrored, 1 - column, column)  # (B,1,W)
+        row, column = torch.where(turns % 2 == 0, row, column), torch.where(turns % 2 == 0, column, 1 - row)
+        row, column = torch.where(turns >= 2, 1 - row, row), torch.where(turns >= 2, 1 - column, column)
+        y = ((top + share * row) * height).long().clamp(0, height - 1)
+        x = ((left + share * column) * width).long().clamp(0, width - 1)
+        varied = mask.flatten(1).gather(1, (y * width + x).flatten(1)).view_as(mask)
+        usable = varied.any(2).any(1) & ~varied.all(2).all(1)
+        return torch.where(usable[:, None, None], varied, mask)
