@@ -83,7 +83,7 @@ class ImageDataset(Dataset):
         for attempt in range(min(len(self), 1000)):
             at = (position + attempt) % len(self)
             try:
-                item = self.source.read(at, shortest=None if self.config.squash else self.config.resize)
+                item = self.source.read(at, shortest=self.config.resize)
                 break
             except UnreadableImage:
                 if not self.train:

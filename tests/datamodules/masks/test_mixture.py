@@ -4,8 +4,8 @@ import torch
 from datamodules.masks.centre import Centre
 from datamodules.masks.mixture import Mixture
 from datamodules.masks.rectangle import Rectangle
-from experiments.compose import build
 from datamodules.randomness import Draws
+from experiments.compose import build
 
 SQUARES = [Centre(side=2), Centre(side=4), Centre(side=6)]
 
