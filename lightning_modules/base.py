@@ -66,7 +66,7 @@ class PaperModule(pl.LightningModule):
             return
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         mean_loss = loss.detach().float().clone()
-        average_over_ranks_([p.grad for p in parameters] + [mean_loss] + self.running_statistics())
+        average_over_ranks_([p.grad for p in parameters] + [mean_loss])
         scale = self.loss_scale()
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
         # A gradient that overflows under a loss scale is the scaler's business: it skips the step and halves the scale.
@@ -83,10 +83,6 @@ class PaperModule(pl.LightningModule):
         bad = [term for term, value in self.terms.items() if not value.isfinite()]
         what = ", ".join(bad) if bad else f"the gradient of train/{name}/total"
         raise NonFiniteError(f"iteration {self.iteration}: {what} is not finite; no weight was changed by this step")
-
-    def running_statistics(self):
-        """Floating-point buffers, such as batch norm's running mean and variance, which ranks keep as a common mean."""
-        return [buffer for buffer in self.buffers() if buffer.is_floating_point()] if world_size() > 1 else []
 
     def loss_scale(self):
         """The factor that fp16 training multiplies losses with; 1 in every other precision."""

@@ -13,6 +13,8 @@ from lightning_modules.metrics.pixel import psnr, psnr_in_hole
 from lightning_modules.ops.distributed import gather_objects
 from lightning_modules.ops.masking import mean_fill
 
+LONGEST = 4  # times `side`: the longer side that the network sees at most, so that a strip does not become a mural
+
 
 class TaskModule(PaperModule):
     """Validation by rows, one a sample, so that any number of ranks with uneven shares gives the same means."""
@@ -42,9 +44,6 @@ class TaskModule(PaperModule):
 
     def on_validation_epoch_end(self):
         self.log_dict(self.validation_means(), logger=False)
-
-
-LONGEST = 4  # times `side`: the longer side that the network sees at most, so that a strip does not become a mural
 
 
 class ColorizationModule(TaskModule):
@@ -82,7 +81,7 @@ class ColorizationModule(TaskModule):
     def colorize(self, image, side=None):
         """RGB in [0,1] of any size, grey or not -> RGB in [0,1] (B,3,H,W) with the same lightness and predicted colour.
 
-        Colour is predicted at the network's size for `side`, enlarged, and joined with the full-size lightness.
+        Colour is predicted at the network's size for `side`, enlarged, joined with the full-size lightness and clipped.
         """
         lightness = self.lightness(image)
         ab = self.predict_ab(self.network_lightness(lightness, side)).float()

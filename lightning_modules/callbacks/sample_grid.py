@@ -4,8 +4,9 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from torchvision.io import write_png
 from torchvision.utils import make_grid
+
+from lightning_modules.ops.png import write_png
 
 
 class SampleGrid(pl.Callback):
@@ -24,7 +25,7 @@ class SampleGrid(pl.Callback):
         if self.grid is None or not trainer.is_global_zero:
             return
         path = self.folder / f"{module.iteration:07d}.png"
-        write_png(self.grid, str(path))
+        write_png(path, self.grid)
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image("samples", path, " | ".join(self.titles), module.iteration)

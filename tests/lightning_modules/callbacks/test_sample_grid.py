@@ -1,5 +1,6 @@
 import torch
-from torchvision.io import read_image
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
 from toys import Flat, fit, synthetic
 
 from lightning_modules.callbacks.sample_grid import SampleGrid, draw
@@ -18,7 +19,7 @@ def test_draw_puts_a_row_an_image_and_a_column_a_title():
 
 def test_every_validation_leaves_a_picture_of_the_same_images(tmp_path):
     fit(Flat(), synthetic(8), [SampleGrid(tmp_path, rows=3)], validate_every=4)
-    first, second = (read_image(str(tmp_path / name)) for name in ("0000004.png", "0000008.png"))
+    first, second = (pil_to_tensor(Image.open(tmp_path / name)) for name in ("0000004.png", "0000008.png"))
     assert first.shape == second.shape == (3, 3 * 20 + 4, 3 * 20 + 4)  # 3 images of 16 px, 3 columns
     truth = slice(44, None)
     assert torch.equal(first[:, :, truth], second[:, :, truth])

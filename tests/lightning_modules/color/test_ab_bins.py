@@ -133,7 +133,8 @@ def test_soft_encode_of_more_pixels_than_fit_the_cache_keeps_their_order():
     ab = random_ab(40_000, 100, seed=5)
     index, weight = soft_encode(ab, 2)
     one_index, one_weight = soft_encode(ab[..., 39_000:], 2)
-    assert torch.equal(index[..., 39_000:], one_index) and torch.equal(weight[..., 39_000:], one_weight)
+    assert torch.equal(index[..., 39_000:], one_index)
+    assert (weight[..., 39_000:] - one_weight).abs().max() < 1e-6  # the last bit depends on how threads share the work
 
 
 def test_soft_encode_of_one_neighbour_is_one_hot():
