@@ -1,17 +1,15 @@
 """Nothing that a test does is seen outside of it: no cache, no run folder and no wandb account of the person's own."""
 
-import pytest
+import os
 
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: tests are small, and threads that wait spin
 
-@pytest.fixture(autouse=True, scope="session")
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHROMAFILL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("WANDB_MODE", "offline")
-        yield
+import pytest  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def own_run_folder(monkeypatch):
-    """`chromafill train` tells the processes it starts which folder the run has; a test stands for one that was not."""
+def nothing_of_the_persons_own(tmp_path_factory, monkeypatch):
+    """An index cache for this test alone, no wandb account, and no run that this process would be a part of."""
+    monkeypatch.setenv("CHROMAFILL_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("CHROMAFILL_RUN_DIR", raising=False)

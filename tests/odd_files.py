@@ -38,6 +38,15 @@ def encoded(image, file_format, **options):
     return file.getvalue()
 
 
+def plant(root, *names):
+    """Writes small JPEGs under the names. -> root"""
+    content = encoded(quarters(), "JPEG")
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
 def png(width, height, bits, colour_type, rows=b""):
     """The bytes of a PNG with any header; `rows` are its scan lines, filter bytes included."""
 

@@ -13,11 +13,6 @@ from datamodules.file_source import FileSource, checked, data_root, first_file, 
 from datamodules.index import index_folder
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CHROMAFILL_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 @pytest.fixture
 def root(tmp_path):
     (tmp_path / "images/x").mkdir(parents=True)

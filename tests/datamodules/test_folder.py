@@ -1,26 +1,11 @@
 import numpy as np
 import pytest
-from odd_files import encoded, quarters, write_odd_files
+from odd_files import plant, write_odd_files
 from omegaconf import OmegaConf
 from PIL import Image
 
 from datamodules.errors import DataError, UnreadableImage
 from datamodules.folder import Folder, FolderConfig
-
-JPEG = encoded(quarters(), "JPEG")
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CHROMAFILL_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def plant(root, *names):
-    """Writes small images under the names."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(JPEG)
-    return root
 
 
 def names(split, root, **settings):

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
-from odd_files import encoded, quarters
+from odd_files import plant
 from omegaconf import OmegaConf
 
 from datamodules.errors import DataError
 from datamodules.imagenet import ImageNet, ImageNetConfig
 
-JPEG = encoded(quarters(), "JPEG")
 # real WordNet ids and words; the numbers of the devkit follow another order than the ids, as they do there
 SYNSETS = {
     "n02119789": (1, "kit fox, Vulpes macrotis"),
@@ -15,18 +14,6 @@ SYNSETS = {
 }
 WNIDS = sorted(SYNSETS)
 VAL = ["n03995372", "n01440764", "n02119789", "n01440764"]  # of the validation images 1 to 4
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CHROMAFILL_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def plant(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(JPEG)
-    return root
 
 
 def write_train(root):

@@ -1,25 +1,12 @@
 import pytest
-from odd_files import encoded, quarters
+from odd_files import plant
 from omegaconf import OmegaConf
 
 from datamodules.errors import DataError
 from datamodules.places import Places, PlacesConfig
 
-JPEG = encoded(quarters(), "JPEG")
 CLASSES = ["airfield", "apartment_building/outdoor", "zen_garden"]
 FOLDERS = ["a/airfield", "a/apartment_building/outdoor", "z/zen_garden"]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CHROMAFILL_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def plant(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(JPEG)
-    return root
 
 
 def write(path, *lines):

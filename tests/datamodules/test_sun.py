@@ -11,11 +11,6 @@ FOLDERS = ["a/abbey", "a/apartment_building/outdoor", "z/zoo"]
 LETTERS = "abcdefghijklmnopqrst"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CHROMAFILL_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 def write_sun(root, images="SUN397", partitions="Partitions"):
     """20 images of each of three classes; partition 1 trains on the first ten, partition 2 on the last."""
     names = [[f"{folder}/sun_aaaaaaaaaaaaaaa{letter}.jpg" for letter in LETTERS] for folder in FOLDERS]

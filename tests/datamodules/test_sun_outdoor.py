@@ -19,11 +19,6 @@ STEMS = [
 NAMES = [f"{stem}{letter}" for stem in STEMS for letter in "abcdefghij"]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("CHROMAFILL_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 def write_images(root, folder=f"Images/{SET}"):
     (root / folder).mkdir(parents=True, exist_ok=True)
     for name in NAMES:
