@@ -172,7 +172,6 @@ class ImageDataModule(pl.LightningDataModule):
             batch_sampler=batches,
             num_workers=self.config.workers,
             pin_memory=torch.cuda.is_available(),
-            multiprocessing_context="fork" if self.config.workers else None,
         )
 
     def train_dataloader(self):

@@ -1,0 +1,33 @@
+"""argparse with one-line errors and an example in every help text."""
+
+import argparse
+
+from experiments.errors import UserError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser of one verb. Mistakes raise UserError instead of printing a usage text."""
+
+    def __init__(self, verb, description, example):
+        super().__init__(
+            prog=f"chromafill {verb}",
+            description=description,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message):
+        raise UserError(message)
+
+    def parse_args(self, args=None, namespace=None):
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            options = [option for action in self._actions for option in action.option_strings]
+            raise UserError(f"no option '{unknown[0]}'{nearest(unknown[0], options)}")
+        return parsed
+
+    def overrides(self):
+        """Takes any number of Hydra-style `key=value` words."""
+        self.add_argument("overrides", nargs="*", metavar="key=value", help="settings, as Hydra reads them")
+        return self

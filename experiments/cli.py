@@ -1,0 +1,80 @@
+"""`chromafill <verb>`: finds the verb, runs it, and turns a user's mistake into one line and exit code 2."""
+
+import importlib
+import logging
+import os
+import sys
+import warnings
+
+from experiments.errors import UserError, nearest
+
+VERBS = {  # verb: (module with `parser` and `run`, what it does)
+    "train": ("experiments.train", "train a paper on a data set"),
+    "evaluate": ("experiments.evaluate", "score checkpoints and baselines by a protocol"),
+    "colorize": ("experiments.colorize", "colour photographs with a checkpoint"),
+    "inpaint": ("experiments.inpaint", "fill holes in photographs with a checkpoint"),
+    "papers": ("experiments.papers", "table of the papers that are implemented"),
+    "config": ("experiments.config", "show, list and check configurations"),
+    "data": ("experiments.data", "statistics, previews, priors and health of a data set"),
+    "doctor": ("experiments.doctor", "versions, devices, wandb state and weight files"),
+    "benchmark": ("experiments.benchmark", "speed and memory as ratios in one run"),
+}
+
+
+def usage():
+    width = max(map(len, VERBS))
+    rows = [f"  {verb:<{width}}  {what}" for verb, (_, what) in VERBS.items()]
+    return "\n".join(["usage: chromafill <verb> ...", "", *rows, "", "chromafill <verb> --help shows an example."])
+
+
+def main(argv=None):
+    """Exit code: 0 done, 1 the work failed, 2 a mistake in what was asked."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    verb, *rest = argv
+    if verb not in VERBS:
+        print(f"chromafill: no verb '{verb}'{nearest(verb, VERBS)}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(VERBS[verb][0])
+    quiet()
+    try:
+        return module.run(module.parser().parse_args(rest)) or 0
+    except UserError as error:
+        print(f"chromafill {verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"chromafill {verb}: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        user_errors, failures = library_errors()
+        if isinstance(error, user_errors + failures) and "CHROMAFILL_TRACEBACK" not in os.environ:
+            print(f"chromafill {verb}: {error}", file=sys.stderr)
+            return 2 if isinstance(error, user_errors) else 1
+        raise
+
+
+def library_errors():
+    """(errors that are the user's to mend, errors of a run that explain themselves). Imported late: torch is slow."""
+    from datamodules.errors import DataError
+    from lightning_modules.base import NonFiniteError
+    from lightning_modules.pretrained.checkpoint import CheckpointError
+
+    return (DataError, CheckpointError), (NonFiniteError,)
+
+
+def quiet():
+    """Lightning's advice and library deprecations are not for the person at the keyboard; errors and ours stay.
+
+    Called after the verb's imports: Lightning sets the level of its loggers when it is imported.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning", "httpx", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

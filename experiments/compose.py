@@ -1,0 +1,148 @@
+"""From overrides on the command line to a plain configuration, and from that to objects."""
+
+import re
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments.config_store import store, targets
+from experiments.errors import UserError, nearest
+
+
+def compose_config(overrides, name="train"):
+    """The composed configuration as a plain dict; `experiment` holds the name of the experiment file.
+
+    overrides: `key=value` strings, as Hydra reads them. Raises UserError with one line for a misspelt key, group or
+    value.
+    """
+    try:
+        return composed(overrides, name)
+    except MissingConfigException as error:
+        raise UserError(missing_option(error)) from None
+    except UserError:
+        raise
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises plain ValueErrors too
+        raise UserError(explanation(error, overrides, name)) from None
+
+
+def composed(overrides, name):
+    store()
+    GlobalHydra.instance().clear()
+    with initialize_config_module("configs", version_base="1.3"):
+        config = compose(config_name=name, overrides=list(overrides), return_hydra_config=True)
+    choices = OmegaConf.to_container(config.hydra.runtime.choices)
+    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    plain = OmegaConf.to_container(own, resolve=True, throw_on_missing=False)
+    for key, value in flat(plain):
+        if value == "???":
+            raise UserError(f"{key} has no value; give {key}=... or an experiment=... that sets it")
+    return {"experiment": choices.get("experiment") or "custom"} | plain
+
+
+def options_of(group):
+    """Names of the options of a group, from files and from dataclasses."""
+    store()
+    GlobalHydra.instance().clear()
+    with initialize_config_module("configs", version_base="1.3"):
+        return GlobalHydra.instance().config_loader().get_group_options(group)
+
+
+def experiments_of(model):
+    """Names of the experiments that train a paper, given by its model name."""
+    composed_models = {name: compose_config([f"experiment={name}"])["model"] for name in options_of("experiment")}
+    return [name for name, config in composed_models.items() if config["_target_"].split(".")[-2] == model]
+
+
+def missing_option(error):
+    """A group option, such as an experiment, that does not exist."""
+    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    if not error.options:
+        return first_line(error)
+    return f"{group} '{option}' not found{nearest(option, error.options)}"
+
+
+def explanation(error, overrides, name):
+    """One line for an override that cannot be applied."""
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}': {first_line(error)}"
+    key = refused_key(error)
+    if key is None:
+        return first_line(error)
+    base, parts = without_refused(overrides, name), key.split(".")
+    for depth, part in enumerate(parts):
+        if not isinstance(base, dict):
+            return f"'{'.'.join(parts[:depth])}' has no keys of its own, so '{key}' cannot be set"
+        if part not in base:
+            return f"no setting '{key}'{nearest(part, [k for k in base if not k.startswith('_')])}"
+        base = base[part]
+    return first_line(error)
+
+
+def refused_key(error):
+    """The key of the override that Hydra could not apply, or None where that is not what is wrong."""
+    match = re.search(r"Could not override '([^']+)'", str(error))
+    return match and match.group(1).lstrip("+~").split("@")[0]
+
+
+def without_refused(overrides, name):
+    """The configuration without the overrides that are refused; {} where what is left does not compose either."""
+    while True:
+        try:
+            return composed(overrides, name)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            key = refused_key(error)
+            kept = [each for each in overrides if not re.match(rf"[+~]*{re.escape(key or '')}[@=]", each)]
+            if key is None or len(kept) == len(overrides):
+                return {}
+            overrides = kept
+
+
+def first_line(error):
+    """The first line of a message, without Hydra's and OmegaConf's context below it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = error.__cause__
+    if isinstance(error, ConfigCompositionException) and cause is not None:
+        lines += [line.strip() for line in str(cause).splitlines()[:1]]
+    return ": ".join(lines[:2]) if len(lines) > 1 and lines[0].startswith("Error merging") else lines[0]
+
+
+def flat(config, prefix=""):
+    """(dotted key, value) pairs of a nested configuration."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def override_keys(overrides):
+    """The keys that the user set, in order."""
+    return [override.key_or_group for override in OverridesParser.create().parse_overrides(list(overrides))]
+
+
+def build(config, where):
+    """The object that a part of a configuration describes: its `_target_`, called with the other keys.
+
+    Only the papers, data sets and mask generators of this project can be named. Raises UserError where a value is
+    refused; `where` is the key of that part.
+    """
+    if isinstance(config, list):
+        return [build(part, f"{where}[{number}]") for number, part in enumerate(config)]
+    if not isinstance(config, dict):
+        return config
+    values = {key: build(value, f"{where}.{key}") for key, value in config.items() if key != "_target_"}
+    if "_target_" not in config:
+        return values
+    known = targets()
+    if config["_target_"] not in known:
+        raise UserError(
+            f"{where}._target_ '{config['_target_']}' is none of the project's{nearest(config['_target_'], known)}"
+        )
+    try:
+        return known[config["_target_"]](**values)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where}: {error}") from error

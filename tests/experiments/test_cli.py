@@ -1,0 +1,65 @@
+import subprocess
+import sys
+
+import pytest
+
+from datamodules.errors import DataError
+from experiments import cli
+from experiments.errors import UserError
+from lightning_modules.base import NonFiniteError
+
+
+def test_help_names_every_verb_and_ends_well(capsys):
+    assert cli.main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(verb in printed for verb in cli.VERBS)
+
+
+def test_a_misspelt_verb_is_one_line_and_exit_code_2(capsys):
+    assert cli.main(["trian"]) == 2
+    assert capsys.readouterr().err == "chromafill: no verb 'trian'; nearest: train\n"
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_has_help_with_an_example(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([verb, "--help"])
+    assert stop.value.code == 0
+    assert f"example:\n  chromafill {verb}" in capsys.readouterr().out
+
+
+def test_a_misspelt_option_names_the_nearest(capsys):
+    assert cli.main(["data", "preview", "--outptu", "x.png"]) == 2
+    assert capsys.readouterr().err == "chromafill data: no option '--outptu'; nearest: --output\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(UserError("wrong"), 2), (DataError("wrong"), 2), (NonFiniteError("wrong"), 1), (KeyboardInterrupt(), 130)],
+)
+def test_errors_that_explain_themselves_are_one_line(error, code, monkeypatch, capsys):
+    monkeypatch.delenv("CHROMAFILL_TRACEBACK", raising=False)
+    raise_in_doctor(error, monkeypatch)
+    assert cli.main(["doctor"]) == code
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("chromafill doctor: ")
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    raise_in_doctor(ZeroDivisionError(), monkeypatch)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["doctor"])
+
+
+def raise_in_doctor(error, monkeypatch):
+    from experiments import doctor
+
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr(doctor, "run", fail)
+
+
+def test_the_module_runs_as_a_script():
+    done = subprocess.run([sys.executable, "-m", "experiments.cli", "nonsense"], capture_output=True, text=True)
+    assert done.returncode == 2 and "no verb 'nonsense'" in done.stderr

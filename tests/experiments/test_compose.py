@@ -1,0 +1,81 @@
+import pytest
+
+from datamodules.masks.centre import Centre
+from datamodules.synthetic import Synthetic
+from experiments.compose import build, compose_config, experiments_of, options_of
+from experiments.errors import UserError
+
+BASE = ["model=colorful", "data=synthetic"]
+
+
+def test_a_configuration_is_plain_and_complete():
+    config = compose_config([*BASE, "model.width=8", "seed=3"])
+    assert config["experiment"] == "custom"
+    assert config["model"]["_target_"] == "lightning_modules.colorization.colorful.Colorful"
+    assert (config["model"]["width"], config["seed"], config["data"]["masks"]) == (8, 3, None)
+    assert type(config["model"]) is dict
+
+
+def test_an_experiment_sets_model_data_and_length_and_names_the_run():
+    config = compose_config(["experiment=quickstart"])
+    assert config["experiment"] == "quickstart"
+    assert config["data"]["_target_"] == "datamodules.photos.Photos"
+    assert config["model"]["_target_"] == "lightning_modules.colorization.colorful.Colorful"
+
+
+def test_masks_are_a_group_inside_data_and_can_be_built():
+    config = compose_config([*BASE, "masks@data.masks=centre", "data.masks.side=0.25"])
+    data = build(config["data"], "data")
+    assert isinstance(data, Synthetic) and data.config.masks == Centre(side=0.25)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.widht=8"], "no setting 'model.widht'; nearest: width"),
+        (["data.batchsize=8"], "no setting 'data.batchsize'; nearest: batch_size"),
+        (["iteration=8"], "no setting 'iteration'; nearest: iterations"),
+        (["trainer.device=1"], "no setting 'trainer.device'; nearest: devices"),
+        (["experiment=quickstrat"], "experiment 'quickstrat' not found; nearest: quickstart"),
+        (["model=colourful"], "model 'colourful' not found; nearest: colorful"),
+        (["data=photo"], "data 'photo' not found; nearest: photos"),
+        (["data.croop=1", "data.floop=2", "model.widht=8"], "no setting 'data.croop'; nearest: crop"),
+        (["data.masks.side=1"], "'data.masks' has no keys of its own, so 'data.masks.side' cannot be set"),
+    ],
+)
+def test_a_misspelt_key_or_option_names_the_nearest(overrides, message):
+    with pytest.raises(UserError) as error:
+        compose_config([*BASE, *overrides])
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("overrides", [["model.width=wide"], ["iterations=many"], ["iterations=[1"], ["=3"]])
+def test_a_value_of_the_wrong_type_or_shape_is_one_line(overrides):
+    with pytest.raises(UserError) as error:
+        compose_config([*BASE, *overrides])
+    assert "\n" not in str(error.value) and len(str(error.value)) > 10
+
+
+def test_a_missing_choice_says_what_to_give():
+    with pytest.raises(UserError, match="model"):
+        compose_config(["data=synthetic"])
+
+
+def test_only_the_projects_own_classes_are_built():
+    with pytest.raises(UserError, match="data._target_ 'os.system' is none of the project's"):
+        build({"_target_": "os.system", "command": "true"}, "data")
+    with pytest.raises(UserError, match=r"data.masks.parts\[0\]._target_ 'builtins.eval'"):
+        build(
+            {"_target_": "datamodules.synthetic.Synthetic", "masks": {"parts": [{"_target_": "builtins.eval"}]}}, "data"
+        )
+
+
+def test_a_refused_value_names_its_part_of_the_configuration():
+    with pytest.raises(UserError, match="^data: data.crop must be at least 1, got 0$"):
+        build(compose_config([*BASE, "data.crop=0"])["data"], "data")
+
+
+def test_options_come_from_files_and_from_dataclasses():
+    assert {"photos", "synthetic", "imagenet", "places"} <= set(options_of("data"))
+    assert "quickstart" in options_of("experiment")
+    assert "quickstart" in experiments_of("colorful")
