@@ -34,6 +34,9 @@ def main(argv=None):
         print(usage())
         return 0
     verb, *rest = argv
+    # Threads that wait for each other sleep instead of spinning: on a CPU that has other work to do, a training ran
+    # eight times faster with it (measured, two cores, two other trainings). Must be set before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if verb not in VERBS:
         print(f"chromafill: no verb '{verb}'{nearest(verb, VERBS)}", file=sys.stderr)
         return 2

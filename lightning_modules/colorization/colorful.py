@@ -140,9 +140,10 @@ def read_prior(path):
     if not Path(path).is_file():
         raise ValueError(f"model.prior: no file at {path}; `chromafill data priors` writes one")
     values = np.load(path) if Path(path).suffix == ".npy" else np.array(json.loads(Path(path).read_text()))
-    prior = torch.as_tensor(values, dtype=torch.float64)
-    if prior.shape != (BINS,) or not prior.isfinite().all() or prior.min() < 0 or prior.sum() == 0:
+    numbers = values.shape == (BINS,) and values.dtype.kind in "iuf"
+    if not numbers or not np.isfinite(values).all() or values.min() < 0 or values.sum() == 0:
         raise ValueError(f"model.prior: {path} must hold {BINS} frequencies, none negative; got shape {values.shape}")
+    prior = torch.as_tensor(values, dtype=torch.float64)
     return (prior / prior.sum()).float()
 
 

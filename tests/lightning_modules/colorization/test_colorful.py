@@ -349,6 +349,9 @@ def test_a_missing_or_misshapen_prior_is_refused(tmp_path):
         np.save(tmp_path / "bad.npy", values)
         with pytest.raises(ValueError, match="must hold 313 frequencies"):
             small(prior=str(tmp_path / "bad.npy"))
+    (tmp_path / "about.json").write_text('{"data": "Photos"}')  # what `chromafill data priors` writes beside the .npy
+    with pytest.raises(ValueError, match="must hold 313 frequencies"):
+        small(prior=str(tmp_path / "about.json"))
 
 
 def test_init_from_takes_over_all_layers_but_the_head_for_l2_fine_tuning(tmp_path):

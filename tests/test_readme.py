@@ -1,0 +1,60 @@
+"""README says nothing that is not there: commands parse, experiments exist, links and pictures lead somewhere."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from experiments.cli import VERBS
+from experiments.compose import compose_config, options_of
+from experiments.config_store import data_sets, mask_generators, papers
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    shlex.split(line.split("chromafill ", 1)[1], comments=True)
+    for block in re.findall(r"```\n(.*?)```", README, re.DOTALL)
+    for line in block.replace("\\\n", " ").splitlines()
+    if re.search(r"(^|&& )chromafill [a-z]", line)
+]
+
+
+def test_the_first_run_and_the_tests_set_themselves_up():
+    first, second = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
+    assert first.endswith("pip install -e . && chromafill train experiment=quickstart")
+    assert second.endswith('pip install -e ".[dev]" && pytest')
+
+
+def test_ci_runs_the_readmes_test_command():
+    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_parses(words):
+    verb, *rest = words
+    arguments = importlib.import_module(VERBS[verb][0]).parser().parse_args(rest)
+    if verb == "train":
+        assert compose_config(arguments.overrides)["iterations"] >= 1
+
+
+def test_there_are_commands_for_the_main_verbs():
+    assert {"train", "evaluate", "colorize", "inpaint", "data", "config"} <= {words[0] for words in COMMANDS}
+
+
+def test_links_and_pictures_lead_to_files():
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("http")]
+    assert targets and all((ROOT / target).is_file() for target in targets)
+
+
+def test_every_verb_paper_data_set_mask_and_experiment_is_mentioned():
+    names = [*VERBS, *papers(), *data_sets(), *mask_generators()]
+    assert [name for name in names if f"`{name}" not in README] == []
+    shorthand = {experiment for experiment in options_of("experiment") if f"`{experiment}`" not in README}
+    endings = re.findall(r"`(_\w+)`", README)
+    assert [name for name in shorthand if not any(name.endswith(ending) for ending in endings)] == []
+
+
+def test_no_placeholder_was_left():
+    assert re.findall(r"\b[A-Z]+_(?:TEXT|RESULTS)\b", README) == []
