@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from datamodules.synthetic import Synthetic
 from lightning_modules.color.lab import rgb_to_lab
@@ -62,4 +63,18 @@ def fit(module, data, callbacks=(), logger=False, validate_every=4, checkpoint=N
         callbacks=list(callbacks),
     )
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    return trainer
+
+
+def one_step_each(module, batches):
+    """One training step for each batch, without a data module. -> the trainer"""
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, DataLoader(batches, batch_size=None))
     return trainer

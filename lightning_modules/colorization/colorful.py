@@ -26,6 +26,7 @@ from lightning_modules.color.ab_bins import (
 from lightning_modules.color.lab import rgb_to_lab
 from lightning_modules.losses.color_classes import class_cross_entropy, grey_mask, l2_sum, pixel_weights, target_entropy
 from lightning_modules.networks.data_dependent_init import data_dependent_init_
+from lightning_modules.networks.he_init import he_init_
 from lightning_modules.tasks import ColorizationModule
 
 BINS = 313  # Q, Sec. 2.1
@@ -124,14 +125,10 @@ class ColorfulNet(nn.Module):
 
 
 @torch.no_grad()
-def random_init_(layers, init):
-    """Normal weights and zero biases. He (2015): variance 2 / fan in; `normal`: deviation 0.01, as in AlexNet."""
+def narrow_init_(layers):
+    """Weights from N(0, 0.01) and zero biases, as in AlexNet: too small to carry a signal through 23 layers."""
     for layer in layers:
-        if init == "normal":
-            layer.weight.normal_(0, 0.01)
-        else:
-            taps = layer.weight[0, 0].numel() / (layer.stride[0] ** 2 if isinstance(layer, nn.ConvTranspose2d) else 1)
-            layer.weight.normal_(0, (2 / (layer.in_channels * taps)) ** 0.5)
+        layer.weight.normal_(0, 0.01)
         layer.bias.zero_()
 
 
@@ -168,7 +165,7 @@ class Colorful(ColorizationModule):
         super().__init__(ColorfulConfig(**overrides))
         cfg = self.cfg
         self.network = ColorfulNet(cfg.width, cfg.affine_norm, regression=cfg.loss == "l2")
-        random_init_(self.network.trained_layers(), cfg.init)
+        (narrow_init_ if cfg.init == "normal" else he_init_)(self.network.trained_layers())
         self.register_buffer("bin_weights", rebalancing_weights(published_prior(), cfg.rebalance_lambda))  # w, Eq. 4
 
     def initialise(self, batches):

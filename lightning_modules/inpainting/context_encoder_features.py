@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lightning_modules.losses.reconstruction import l1_in_hole, l2_in_hole
+from lightning_modules.networks.he_init import he_init_
 from lightning_modules.ops.masking import require_mask
 from lightning_modules.ops.windows import complete_by_windows
 from lightning_modules.tasks import InpaintingModule
@@ -126,16 +127,6 @@ class FeatureNet(nn.Module):
         return self.decoder(F.relu(self.across(x)))
 
 
-@torch.no_grad()
-def he_init_(network):
-    """Normal weights of variance 2 / fan in, zero biases (He 2015)."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            taps = layer.weight[0, 0].numel() / (layer.stride[0] ** 2 if isinstance(layer, nn.ConvTranspose2d) else 1)
-            layer.weight.normal_(0, (2 * layer.groups / (layer.in_channels * taps)) ** 0.5)
-            layer.bias.zero_()
-
-
 def to_caffe(image):
     """RGB in [0,1] -> BGR in [0,255] minus the mean colour. (B,3,H,W)."""
     return image.flip(1) * 255 - image.new_tensor(MEAN_BGR)[:, None, None]
@@ -154,7 +145,7 @@ class ContextEncoderFeatures(InpaintingModule):
     def __init__(self, **overrides):
         super().__init__(ContextEncoderFeaturesConfig(**overrides))
         self.network = FeatureNet(self.cfg.fine_size, self.cfg.width, self.cfg.pool_free)
-        he_init_(self.network)
+        he_init_(m for m in self.network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
 
     def forward(self, image, mask):
         """image RGB in [0,1] (B,3,F,F), mask (B,1,F,F), 1 = hole -> the whole image as predicted, about [0,1]."""

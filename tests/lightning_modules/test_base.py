@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import lightning.pytorch as pl
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from toys import one_step_each
 
 from lightning_modules.base import NonFiniteError, PaperModule
 
@@ -42,15 +41,7 @@ class Line(PaperModule):
 def fit(module, values):
     """One training step for each value; a batch holds two images filled with it."""
     batches = [{"image": torch.full((2, 3, 4, 4), value)} for value in values]
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(module, DataLoader(batches, batch_size=None))
+    one_step_each(module, batches)
     return module
 
 

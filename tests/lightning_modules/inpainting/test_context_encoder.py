@@ -1,11 +1,10 @@
 """Pathak 2016, the two adversarial nets. Layers, parameter counts and constants are those of the authors' Torch release
 (train.lua, train_random.lua); what arithmetic gives is shown where it is used."""
 
-import lightning.pytorch as pl
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from toys import one_step_each
 
 from lightning_modules.inpainting.context_encoder import (
     HOLE_COLOUR,
@@ -39,20 +38,6 @@ def small(**overrides):
     """A net of a sixteenth of the channels at 64 x 64."""
     torch.manual_seed(0)
     return ContextEncoder(**{"fine_size": 64, "width": 4, "bottleneck": 8, "overlap": 2, **overrides})
-
-
-def fit(module, batches):
-    """One training step for each batch."""
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(module, DataLoader(batches, batch_size=None))
-    return trainer
 
 
 def batches(count=1, side=64, rim=None):
@@ -287,7 +272,7 @@ def seen_in_a_step(module, batch):
         update(name, optimizer, 0 * loss, **terms)
 
     module.update = keep
-    fit(module, [batch])
+    one_step_each(module, [batch])
     hook.remove()
     assert len(answers) == 1  # one pass through the generator a step
     return seen, answers[0]
@@ -343,7 +328,7 @@ def test_nothing_inside_the_hole_reaches_the_generator():
     module, seen = small(overlap=2), []
     module.generator.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0].clone()))
     (batch,) = batches()
-    fit(module, [batch])
+    one_step_each(module, [batch])
     blanked, rim = seen[0][..., 18:46, 18:46], torch.ones(64, 64, dtype=torch.bool)
     rim[18:46, 18:46] = False
     assert torch.equal(blanked, torch.tensor(HOLE_COLOUR)[None, :, None, None].expand_as(blanked))
@@ -373,7 +358,7 @@ def test_only_the_right_network_has_gradients_and_moves_in_each_half_step():
         record.append((name, with_gradient, moved))
 
     module.update = watched
-    fit(module, batches(2))
+    one_step_each(module, batches(2))
     step = [("d", {"discriminator"}, {"discriminator"}), ("g", {"generator"}, {"generator"})]
     assert record == step * 2
     assert all(p.grad is None and p.requires_grad for p in module.parameters())
@@ -382,13 +367,13 @@ def test_only_the_right_network_has_gradients_and_moves_in_each_half_step():
 def test_every_parameter_learns():
     module = small(noise=3)
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
-    fit(module, batches(2))
+    one_step_each(module, batches(2))
     assert [name for name, p in module.named_parameters() if torch.equal(p, before[name])] == []
 
 
 def test_batch_statistics_are_tracked_once_a_step_in_g_and_never_in_d():
     module = small()
-    fit(module, batches(3))
+    one_step_each(module, batches(3))
     norms = [m for m in module.generator.modules() if isinstance(m, nn.BatchNorm2d)]
     assert {m.num_batches_tracked.item() for m in norms} == {3}
     assert [name for name, _ in module.discriminator.named_buffers()] == []
@@ -397,7 +382,7 @@ def test_batch_statistics_are_tracked_once_a_step_in_g_and_never_in_d():
 def test_reconstruction_alone_leaves_the_discriminator_as_it_was():
     module = small(lambda_rec=1.0, lambda_adv=0.0)
     before = snapshot(module)
-    fit(module, batches(2))
+    one_step_each(module, batches(2))
     assert {key.split(".")[0] for key in changed(before, module)} == {"generator"}
     assert "train/d/total" not in module.terms and module.terms["train/g/adv"] == 0
 
@@ -408,7 +393,7 @@ def test_the_adversarial_loss_alone_moves_the_generator_without_knowing_the_trut
         module = small(lambda_rec=0.0, lambda_adv=1.0, lr_d=0.0, overlap=0)
         before = snapshot(module.generator)
         image = torch.where(square().bool(), photo(seed=seed), photo())
-        fit(module, [{"image": image, "mask": square()}])
+        one_step_each(module, [{"image": image, "mask": square()}])
         weights.append(snapshot(module.generator))
     assert changed(before, module.generator) and all(torch.equal(weights[0][key], weights[1][key]) for key in before)
 
@@ -434,7 +419,7 @@ def test_it_learns_to_fill_one_batch():
     module.generator.register_forward_hook(
         lambda m, i, pred: errors.append((pred - (batch["image"] * 2 - 1)[..., 16:48, 16:48]).square().mean().item())
     )
-    fit(module, [batch] * 25)
+    one_step_each(module, [batch] * 25)
     assert errors[-1] < errors[0] / 4
 
 
@@ -442,7 +427,7 @@ def test_the_conditional_net_and_the_one_with_noise_train():
     for settings in ({"fine_size": 128, "conditional": True}, {"noise": 3}, {"fine_size": 64, "conditional": True}):
         module = small(**settings)
         before = snapshot(module)
-        fit(module, batches(1, side=module.cfg.fine_size))
+        one_step_each(module, batches(1, side=module.cfg.fine_size))
         assert {key.split(".")[0] for key in changed(before, module)} == {"generator", "discriminator"}
 
 
@@ -510,7 +495,7 @@ def test_any_size_and_any_hole_can_be_completed(net, height, width):
 
 def test_a_checkpoint_gives_the_same_answers(tmp_path):
     module = small(noise=2, pixel_norm="l1")
-    trainer = fit(module, batches(2))
+    trainer = one_step_each(module, batches(2))
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     again = ContextEncoder.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     assert again.cfg == module.cfg and again.iteration == 2
@@ -540,9 +525,9 @@ def test_impossible_settings_are_refused(settings, message):
 
 def test_images_of_another_size_are_refused():
     with pytest.raises(ValueError, match="model.fine_size = 64 needs data.crop = 64; got images of 32 x 32"):
-        fit(small(), batches(1, side=32))
+        one_step_each(small(), batches(1, side=32))
 
 
 def test_the_centre_net_refuses_to_be_trained_on_other_holes():
     with pytest.raises(ValueError, match="use masks=centre, or model.net=random_region"):
-        fit(small(), batches(1, rim=10))
+        one_step_each(small(), batches(1, rim=10))

@@ -1,11 +1,10 @@
 """Pathak 2016, the net that learns features. Sizes and counts: AlexNet as CaffeNet defines it, the authors' remarks on
 the channel-wise layer (issue 18 of their repository), and arithmetic shown where it is used."""
 
-import lightning.pytorch as pl
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from toys import one_step_each
 
 from lightning_modules.inpainting.context_encoder_features import (
     MEAN_BGR,
@@ -40,20 +39,6 @@ def holes(side=SIDE, batch=2):
 def small(**overrides):
     torch.manual_seed(0)
     return ContextEncoderFeatures(**{"fine_size": SIDE, "width": 6, "lr": 1e-3, **overrides})
-
-
-def fit(module, batches):
-    """One training step for each batch."""
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(module, DataLoader(batches, batch_size=None))
-    return trainer
 
 
 def parameters(network):
@@ -197,7 +182,7 @@ def test_the_loss_is_the_mean_error_of_the_dropped_pixels_by_hand(pixel_norm):
     module = small(pixel_norm=pixel_norm)
     image, mask = photo(), holes()
     pred = module(image, mask).detach()
-    fit(module, [{"image": image, "mask": mask}])
+    one_step_each(module, [{"image": image, "mask": mask}])
     expected = 0.0
     for sample, hole, target in zip(pred, mask, image, strict=True):
         error = (sample - target)[:, hole[0] > 0]  # (3, pixels of the hole)
@@ -209,16 +194,16 @@ def test_the_loss_is_the_mean_error_of_the_dropped_pixels_by_hand(pixel_norm):
 def test_every_parameter_learns():
     module = small(pool_free=True)
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
-    fit(module, [{"image": photo(batch=4, seed=n), "mask": holes(batch=4)} for n in range(3)])
+    one_step_each(module, [{"image": photo(batch=4, seed=n), "mask": holes(batch=4)} for n in range(3)])
     moved = [name for name, p in module.named_parameters() if not torch.equal(p, before[name])]
     assert moved == list(before)
 
 
 def test_it_learns_to_fill_one_batch():
     module = small(width=12, lr=3e-3)
-    fit(module, [{"image": photo(), "mask": holes()}])
+    one_step_each(module, [{"image": photo(), "mask": holes()}])
     first = module.terms["train/g/rec"].item()
-    fit(module, [{"image": photo(), "mask": holes()}] * 100)
+    one_step_each(module, [{"image": photo(), "mask": holes()}] * 100)
     assert module.terms["train/g/rec"].item() < first / 4
 
 
@@ -251,7 +236,7 @@ def test_any_size_and_any_hole_can_be_completed(height, width):
 
 def test_a_checkpoint_gives_the_same_answers(tmp_path):
     module = small(pixel_norm="l1")
-    fit(module, [{"image": photo(), "mask": holes()}]).save_checkpoint(tmp_path / "last.ckpt")
+    one_step_each(module, [{"image": photo(), "mask": holes()}]).save_checkpoint(tmp_path / "last.ckpt")
     again = ContextEncoderFeatures.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     assert again.cfg == module.cfg and again.iteration == 1
     with torch.no_grad():
