@@ -89,10 +89,14 @@ def find_checkpoint(config, folder):
 def make_trainer(config, folder, data, module, resume_from):
     """Lightning's Trainer with this project's callbacks and loggers; sets data and module up for the start."""
     done = 0
-    if resume_from is None:
-        batches = [data.initial_batch(number) for number in range(INITIAL_BATCHES)]
-        module.initialise(batches)
-    else:
+    batches = [data.initial_batch(number) for number in range(INITIAL_BATCHES)]
+    try:
+        module.check(batches[0])
+        if resume_from is None:
+            module.initialise(batches)
+    except ValueError as error:
+        raise UserError(f"model: {error}") from error
+    if resume_from is not None:
         checkpoint = read_checkpoint(resume_from)
         done, data.done, data.seen = checkpoint["iteration"], checkpoint["iteration"], checkpoint["samples_seen"]
     iterations, validate_every = config["iterations"], config["validate_every"]

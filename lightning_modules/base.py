@@ -41,8 +41,14 @@ class PaperModule(pl.LightningModule):
         """What the learning rates are multiplied with at this iteration (from 1): a schedule is a pure function."""
         return 1.0
 
+    def check(self, batch):
+        """ValueError where the network is not made for such batches. Called once, before training."""
+
     def initialise(self, batches):
-        """Sets initial weights that depend on data, on a fresh run only. batches: as `training_step` gets them."""
+        """Sets initial weights that depend on data or files, on a fresh run only; ValueError where these are wrong.
+
+        batches: as `training_step` gets them.
+        """
 
     def on_train_batch_start(self, batch, batch_idx):
         self.iteration += 1

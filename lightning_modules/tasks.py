@@ -113,6 +113,10 @@ class InpaintingModule(TaskModule):
         What lies in the hole of `image` has no influence. Outside the hole the result is `image`, bit for bit.
         """
 
+    def check(self, batch):
+        if "mask" not in batch:
+            raise ValueError("inpainting learns from holes; give masks@data.masks=centre or another generator")
+
     def scores(self, batch):
         image, mask = batch["image"], batch["mask"]
         done, trivial = self.complete(image, mask), mean_fill(image, mask)

@@ -234,11 +234,12 @@ class ContextEncoder(InpaintingModule):
         return torch.randn(count, self.cfg.noise, 1, 1, device=self.device) if self.cfg.noise else None
 
     def check(self, batch):
-        """ValueError where the network is not made for the batch; where holes lie is looked at once."""
+        """See `PaperModule`; where holes lie is looked at no more after the first step."""
+        super().check(batch)
         side, (height, width) = self.cfg.fine_size, batch["image"].shape[2:]
         if (height, width) != (side, side):
             raise ValueError(f"model.fine_size = {side} needs data.crop = {side}; got images of {height} x {width}")
-        if self.cfg.net == "centre" and self.iteration == 1:
+        if self.cfg.net == "centre" and self.iteration <= 1:
             if batch["mask"].sum() > self.predicted(batch["mask"]).sum():
                 raise ValueError(
                     "the centre net learns to fill the middle half of the image and nothing else; got holes outside "

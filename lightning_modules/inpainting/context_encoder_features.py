@@ -150,12 +150,16 @@ class ContextEncoderFeatures(InpaintingModule):
     def forward(self, image, mask):
         """image RGB in [0,1] (B,3,F,F), mask (B,1,F,F), 1 = hole -> the whole image as predicted, about [0,1]."""
         require_mask(image, mask)
-        side, (height, width) = self.cfg.fine_size, image.shape[2:]
-        if (height, width) != (side, side):
-            raise ValueError(f"model.fine_size = {side} needs data.crop = {side}; got images of {height} x {width}")
         return from_caffe(self.network(to_caffe(image) * (1 - mask)))
 
+    def check(self, batch):
+        super().check(batch)
+        side, (height, width) = self.cfg.fine_size, batch["image"].shape[2:]
+        if (height, width) != (side, side):
+            raise ValueError(f"model.fine_size = {side} needs data.crop = {side}; got images of {height} x {width}")
+
     def training_step(self, batch, batch_idx):
+        self.check(batch)
         image, mask = batch["image"], batch["mask"]
         norm = l2_in_hole if self.cfg.pixel_norm == "l2" else l1_in_hole
         rec = norm(self(image, mask), image, mask)  # Eq. 1

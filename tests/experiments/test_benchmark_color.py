@@ -17,8 +17,7 @@ def test_every_row_is_complete_and_ours_is_the_unit(rows):
         assert ours["time_ratio"] == ours["peak_ratio"] == 1
 
 
-def test_the_encoder_is_faster_than_the_tree_and_smaller_than_the_dense_distances(rows):
-    assert rows["encode", "k-d tree of scipy"]["time_ratio"] > 2  # 5.6 to 6.4 measured for 64 x 64
+def test_the_encoder_is_smaller_than_the_dense_distances(rows):
     assert rows["encode", "cdist and topk"]["peak_ratio"] > 2
     assert rows["encode", "soft_encode"]["peak_over_logits"] < 0.5
 

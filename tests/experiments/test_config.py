@@ -33,5 +33,5 @@ def test_check_fails_where_a_setting_is_refused(capsys):
 def test_a_papers_settings_are_checked_without_its_network():
     model = compose_config(["model=colorful", "data=synthetic"])["model"]
     assert build_settings(model).width == 64
-    with pytest.raises(UserError, match="model: model.temperature must be above 0"):
-        build_settings(model | {"temperature": 0.0})
+    with pytest.raises(UserError, match="model: model.temperature must be 0 .mode. or more"):
+        build_settings(model | {"temperature": -1.0})

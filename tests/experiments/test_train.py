@@ -125,6 +125,15 @@ def test_a_folder_with_a_run_in_it_is_not_overwritten(tmp_path, monkeypatch, cap
         ("data=folder", "no setting 'data.train_count'"),
         ("resume=nowhere.ckpt", "no checkpoint nowhere.ckpt"),
         ("trainer.sync_batchnorm=true", "trainer.sync_batchnorm=true needs GPUs"),
+        ("model.prior=nowhere.npy", "model: model.prior: no file at nowhere.npy"),
+        (
+            "model=context_encoder model.bottleneck=8",
+            "model: inpainting learns from holes; give masks@data.masks=centre",
+        ),
+        (
+            "model=context_encoder model.bottleneck=8 model.fine_size=64 masks@data.masks=centre",
+            "model: model.fine_size = 64 needs data.crop = 64; got images of 32 x 32",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(override, message, tmp_path, monkeypatch, capsys):

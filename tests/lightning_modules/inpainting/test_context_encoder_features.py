@@ -258,4 +258,4 @@ def test_impossible_settings_are_refused(settings, message):
 
 def test_images_of_another_size_are_refused():
     with pytest.raises(ValueError, match="model.fine_size = 99 needs data.crop = 99; got images of 64 x 64"):
-        small()(photo(64), holes(64))
+        small().check({"image": photo(64), "mask": holes(64)})
