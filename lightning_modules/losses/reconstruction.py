@@ -1,7 +1,8 @@
 """Pixel losses: (pred, target, mask) -> scalar. pred and target (B,C,H,W) in any range; mask (B,1,H,W), 1 = hole.
 
 Papers that print the same norm divide it by different numbers, and the weights beside it only fit their own:
-`*_hole` divides by all values of the images, `*_in_hole` by the values in the hole.
+`*_weighted` divides by all values of the images (with the mask as weight: Liu 2018, L_hole, which grows with the hole),
+`*_in_hole` by the values in the hole.
 """
 
 from lightning_modules.ops.masking import require_mask
@@ -15,16 +16,6 @@ def l1_weighted(pred, target, weight):
 def l2_weighted(pred, target, weight):
     """Mean of weight * (pred - target)^2 over all B*C*H*W values. weight (B,1,H,W), not normalised."""
     return (weight * squared(pred, target, weight)).mean()
-
-
-def l1_hole(pred, target, mask):
-    """Sum of |pred - target| in the hole, divided by all B*C*H*W values: it grows with the hole (Liu 2018, L_hole)."""
-    return l1_weighted(pred, target, mask)
-
-
-def l2_hole(pred, target, mask):
-    """Sum of (pred - target)^2 in the hole, divided by all B*C*H*W values: it grows with the hole."""
-    return l2_weighted(pred, target, mask)
 
 
 def l1_in_hole(pred, target, mask):

@@ -1,7 +1,6 @@
 """Putting a filled hole and its photograph together. mask (B,1,H,W) float, 1 in the hole, everywhere."""
 
 import torch
-from torch.nn import functional as F
 
 
 def require_mask(image, mask):
@@ -15,11 +14,6 @@ def composite(pred, image, mask):
     """pred in the hole, image around it, the latter bit for bit. (B,C,H,W) each, any range."""
     require_mask(image, mask)
     return torch.where(mask > 0, pred, image)
-
-
-def dilate(mask, pixels):
-    """The hole grown by so many pixels in the maximum norm."""
-    return F.max_pool2d(mask, 2 * pixels + 1, stride=1, padding=pixels) if pixels else mask
 
 
 def mean_fill(image, mask):

@@ -2,17 +2,14 @@ import pytest
 import torch
 
 from lightning_modules.losses.reconstruction import (
-    l1_hole,
     l1_in_hole,
     l1_weighted,
-    l2_hole,
     l2_in_hole,
     l2_weighted,
     overlap_weights,
 )
 
-MASKED = [l1_hole, l2_hole, l1_in_hole, l2_in_hole]
-ALL = [*MASKED, l1_weighted, l2_weighted]
+ALL = [l1_weighted, l2_weighted, l1_in_hole, l2_in_hole]
 
 
 def two_by_two():
@@ -31,8 +28,8 @@ def centre_hole(side, overlap):
 @pytest.mark.parametrize(
     ("loss", "by_hand"),
     [
-        (l1_hole, 0.5 / 4),  # C*H*W = 4 values, not the hole's 2: MMagic's reduction would give 0.25
-        (l2_hole, 0.25 / 4),
+        (l1_weighted, 0.5 / 4),  # C*H*W = 4 values, not the hole's 2: MMagic's reduction would give 0.25
+        (l2_weighted, 0.25 / 4),
         (l1_in_hole, 0.5 / 2),
         (l2_in_hole, 0.25 / 2),
     ],
@@ -52,7 +49,7 @@ def test_three_channels_share_one_mask():
     pred, target, mask = two_by_two()
     pred = torch.cat([pred, 2 * pred, 0 * pred], dim=1)  # errors 0.5, 1.0, 0.0 in one of the two hole pixels
     target = torch.zeros_like(pred)
-    assert l1_hole(pred, target, mask).item() == pytest.approx(1.5 / 12)
+    assert l1_weighted(pred, target, mask).item() == pytest.approx(1.5 / 12)
     assert l1_in_hole(pred, target, mask).item() == pytest.approx(1.5 / 6)
 
 
@@ -62,10 +59,10 @@ def test_in_hole_losses_give_every_image_the_same_say_however_large_its_hole():
     mask[0, :, 0, 0], mask[1] = 1, 1  # a hole of one pixel, and one of sixteen
     assert l1_in_hole(pred, torch.zeros_like(pred), mask).item() == pytest.approx((1 + 3) / 2)
     assert l2_in_hole(pred, torch.zeros_like(pred), mask).item() == pytest.approx((1 + 9) / 2)
-    assert l1_hole(pred, torch.zeros_like(pred), mask).item() == pytest.approx((1 * 1 + 16 * 3) / 32)
+    assert l1_weighted(pred, torch.zeros_like(pred), mask).item() == pytest.approx((1 * 1 + 16 * 3) / 32)
 
 
-@pytest.mark.parametrize("loss", MASKED)
+@pytest.mark.parametrize("loss", ALL)
 def test_no_gradient_leaves_the_hole(loss):
     generator = torch.Generator().manual_seed(0)
     pred = torch.rand(2, 3, 8, 8, generator=generator, requires_grad=True)
@@ -75,7 +72,7 @@ def test_no_gradient_leaves_the_hole(loss):
     assert pred.grad[~inside].abs().max() == 0 < pred.grad[inside].abs().min()
 
 
-@pytest.mark.parametrize("loss", MASKED)
+@pytest.mark.parametrize("loss", ALL)
 def test_an_image_without_a_hole_costs_nothing(loss):
     pred = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     assert loss(pred, 1 - pred, torch.zeros(2, 1, 8, 8)).item() == 0

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lightning_modules.ops.masking import composite, dilate, mean_fill, require_mask
+from lightning_modules.ops.masking import composite, mean_fill, require_mask
 
 
 def test_composite_takes_pred_in_the_hole_and_the_image_bit_for_bit_around_it():
@@ -11,13 +11,6 @@ def test_composite_takes_pred_in_the_hole_and_the_image_bit_for_bit_around_it():
     done = composite(pred, image, mask)
     hole = mask.bool().expand_as(image)
     assert torch.equal(done[hole], pred[hole]) and torch.equal(done[~hole], image[~hole])
-
-
-def test_dilate_grows_a_point_to_a_square():
-    mask = torch.zeros(1, 1, 9, 9)
-    mask[0, 0, 4, 4] = 1
-    assert dilate(mask, 2)[0, 0].nonzero().amin(0).tolist() == [2, 2]
-    assert dilate(mask, 2).sum() == 25 and torch.equal(dilate(mask, 0), mask)
 
 
 def test_mean_fill_uses_each_images_visible_mean_and_ignores_the_hole():
