@@ -119,9 +119,13 @@ def flat(config, prefix=""):
             yield f"{prefix}{key}", value
 
 
-def override_keys(overrides):
-    """The keys that the user set, in order."""
-    return [override.key_or_group for override in OverridesParser.create().parse_overrides(list(overrides))]
+def settings_given(overrides):
+    """{key: value} of what the user typed."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise UserError(first_line(error)) from None
+    return {override.key_or_group: override.value() for override in parsed}
 
 
 def build(config, where):

@@ -11,7 +11,7 @@ from rich.table import Table
 from datamodules.errors import UnreadableImage
 from datamodules.preview import preview_grid
 from experiments.arguments import Parser
-from experiments.compose import build, compose_config, override_keys
+from experiments.compose import build, compose_config, settings_given
 from experiments.progress import ProgressLines
 from experiments.tables import show
 from lightning_modules.color.ab_bins import accumulate_prior
@@ -43,7 +43,7 @@ def run(arguments):
 
 def data_module(overrides):
     """The data module of an experiment or of data=..., seeded as a run of it would be."""
-    named = "experiment" in override_keys(overrides)
+    named = "experiment" in settings_given(overrides)
     config = compose_config(overrides, "train" if named else "dataset")
     data = build(config["data"], "data")
     data.seed = config["seed"]

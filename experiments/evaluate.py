@@ -5,8 +5,6 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from lightning.fabric import Fabric
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
@@ -16,7 +14,7 @@ from torch import distributed
 from datamodules.errors import DataError
 from experiments.arguments import Parser
 from experiments.candidates import load_candidates, set_decoder
-from experiments.compose import build, compose_config, first_line
+from experiments.compose import build, compose_config, first_line, settings_given
 from experiments.config_store import data_sets, node, path_of, targets
 from experiments.errors import UserError, nearest
 from experiments.score_record import NO_PICTURE, print_table, protocol_record, write_scores
@@ -72,15 +70,6 @@ def run(arguments):
         write_scores(folder, config, record, candidates, names, rows)
         print_table(record, candidates, rows)
         print(f"scores  {folder / 'scores.json'}\nimages  {folder / 'per_image.csv'}")
-
-
-def settings_given(overrides):
-    """{key: value} of what the user typed."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise UserError(first_line(error)) from None
-    return {override.key_or_group: override.value() for override in parsed}
 
 
 def checkpoint_names(given):

@@ -59,11 +59,12 @@ class ProgressLines:
 
 
 class TrainingProgress(pl.Callback):
-    """Progress of a run in iterations, on rank 0, with the totals of the losses and each validation."""
+    """Progress of a run in iterations, on rank 0, with the losses, which are read every ten iterations: that waits for
+    the device."""
 
     def __init__(self, iterations):
         self.iterations = iterations
-        self.progress = None
+        self.progress, self.note = None, ""
 
     def on_train_start(self, trainer, module):
         if trainer.is_global_zero:
@@ -72,12 +73,9 @@ class TrainingProgress(pl.Callback):
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         if self.progress is None:
             return
-        shown = module.iteration % 10 == 0 or self.progress.done == self.iterations - 1
-        note = losses(module.terms) if shown or not self.progress.terminal else self.note
-        self.note = note
-        self.progress.advance(note)
-
-    note = ""
+        if module.iteration % 10 == 0 or module.iteration == self.iterations:
+            self.note = losses(module.terms)
+        self.progress.advance(self.note)
 
     def on_train_end(self, trainer, module):
         self.close()

@@ -20,10 +20,6 @@ LIBRARIES = ("torch", "torchvision", "lightning", "torchmetrics", "kornia", "num
 RUN_DIR = "CHROMAFILL_RUN_DIR"  # how rank 0 tells the processes that it starts
 
 
-def is_rank_zero():
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", 0)))) == 0
-
-
 def run_folder(config):
     """The folder of this run, made with its sub-folders. The same on every rank."""
     chosen = os.environ.get(RUN_DIR) or config["run_dir"]

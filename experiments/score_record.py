@@ -8,11 +8,11 @@ import platform
 import sys
 from importlib.metadata import version
 
-from rich.console import Console
 from rich.table import Table
 
 from experiments.run_record import commit, write_text
 from experiments.scoring import METRICS, means
+from experiments.tables import show
 from lightning_modules.metrics.pixel import PSNR_CAP
 
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "kornia", "numpy", "pillow")
@@ -111,4 +111,4 @@ def print_table(protocol, candidates, rows):
     for candidate in candidates:
         values = [f"{average[candidate.name][name]:.{metrics[name].digits}f}" for name in names]
         table.add_row(candidate.name, *values)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    show(table)

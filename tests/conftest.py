@@ -2,9 +2,9 @@
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: tests are small, and threads that wait spin
+import pytest
 
-import pytest  # noqa: E402
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: tests are small, and threads that wait spin
 
 
 @pytest.fixture(autouse=True)

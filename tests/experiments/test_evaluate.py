@@ -16,9 +16,9 @@ from skimage.color import lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
 from experiments.cli import main
-from experiments.compose import build, compose_config
+from experiments.compose import build, compose_config, settings_given
 from experiments.errors import UserError
-from experiments.evaluate import compose_evaluation, known_class, settings_given, typed
+from experiments.evaluate import compose_evaluation, known_class, typed
 from experiments.scoring import METRICS
 
 SCENES = [

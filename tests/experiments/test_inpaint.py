@@ -124,7 +124,10 @@ def test_a_folder_of_masks_is_matched_by_name_and_place(run):
     save_mask("masks/1920/a.jpg", hole=(slice(0, 20), slice(0, 20)))
     save_mask("masks/1920/b.c.tif", hole=(slice(40, 60), slice(0, 20)))
     assert run("scans", "--mask", "masks") == 0
-    changed = lambda name, own: (pixels(f"scans/{own}") != pixels(f"filled/{name}")).any(axis=-1)  # noqa: E731
+
+    def changed(name, own):
+        return (pixels(f"scans/{own}") != pixels(f"filled/{name}")).any(axis=-1)
+
     assert changed("1920/a.png", "1920/a.png")[:20, :20].any()
     assert not changed("1920/a.png", "1920/a.png")[20:].any()
     assert not changed("1920/b.c.png", "1920/b.c.png")[:40].any()
