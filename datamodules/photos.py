@@ -70,11 +70,6 @@ def photo_path(name):
     return path
 
 
-def photo_paths():
-    """The files of all photographs, in the order of PHOTOGRAPHS."""
-    return [photo_path(name) for name in PHOTOGRAPHS]
-
-
 @cache
 def photograph(name, reduce_to):
     """uint8 (3,H,W) RGB, decoded once per process and shared with forked workers: not to be written to."""

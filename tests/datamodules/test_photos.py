@@ -4,7 +4,7 @@ import torch
 from omegaconf import OmegaConf
 
 from datamodules.errors import DataError
-from datamodules.photos import PHOTOGRAPHS, SPLITS, Photos, PhotosConfig, corners, photo_path, photo_paths, photograph
+from datamodules.photos import PHOTOGRAPHS, SPLITS, Photos, PhotosConfig, corners, photo_path, photograph
 from datamodules.photos import regions as regions_of
 
 # Width x height of the files in scikit-image 0.25 and 0.26.
@@ -32,7 +32,7 @@ def drawn(source):
 
 
 def test_every_photograph_comes_with_the_installed_package():
-    assert [path.name for path in photo_paths()] == list(PHOTOGRAPHS)
+    assert [photo_path(name).name for name in PHOTOGRAPHS] == list(PHOTOGRAPHS)
     for name, (width, height) in SIZES.items():
         planes = photograph(name, None)
         assert planes.shape == (3, height, width) and planes.dtype == torch.uint8
