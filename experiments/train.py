@@ -80,7 +80,7 @@ def find_checkpoint(config, folder):
         return None
     if config["resume"] != "auto":
         return Path(config["resume"])
-    path, reasons = newest_valid(folder / "checkpoints")
+    path, _, reasons = newest_valid(folder / "checkpoints")
     for reason in reasons:
         print(f"passed over: {reason}")
     return path
