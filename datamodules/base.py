@@ -1,17 +1,19 @@
 """What every data set shares: geometry in the worker, uint8 across the bus, masks for the whole batch on the device."""
 
 import logging
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
-from torchvision.transforms import v2
+from torch.utils.data import Dataset, default_collate
 
 from datamodules.errors import DataError, UnreadableImage
+from datamodules.loader import ImageLoader
 from datamodules.randomness import Draws, sample_uniforms
 from datamodules.sampler import EachOnce, StreamBatches
+from datamodules.view import View
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ class DataConfig:
 
     root: str | None = None  # folder of the data set as its authors lay it out
     resize: int | None = None  # shorter side after resizing, aspect kept; None keeps the file's own size
+    resize_most: int | None = None  # training draws the shorter side from [resize, resize_most]; None: always `resize`
     squash: bool = False  # resize both sides to `resize`, aspect lost, as ImageNet's 256 x 256 databases were made
     crop: int = 128  # side of the square that the network sees: at random in training, in the centre elsewhere
     flip: bool = True  # mirror half of the training samples
@@ -38,6 +41,11 @@ class DataConfig:
             raise ValueError(f"data.workers must be 0 or more, got {self.workers}")
         if self.resize is not None and self.resize < self.crop:
             raise ValueError(f"data.resize must be at least data.crop = {self.crop}, got {self.resize}")
+        if self.resize_most is not None and self.resize_most < (self.resize or self.resize_most + 1):
+            raise ValueError(
+                "data.resize_most is the upper end of a range that begins with data.resize; "
+                f"got {self.resize_most} and {self.resize}"
+            )
         if self.squash and self.resize is None:
             raise ValueError("data.squash needs data.resize, the side to squash to")
 
@@ -54,17 +62,19 @@ class Source:
         """What a person would call the image: its path below the root, or a made-up name."""
         raise TypeError(f"{type(self).__name__} must name its images")
 
-    def read(self, position, shortest=None):
-        """{'image': uint8 (3,H,W) RGB} and, where known, 'label' (int) and 'semantic' (uint8 (H,W)).
-
-        `shortest`: the reader may hand back an image reduced to no less than this shorter side, which JPEG decoders do
-        at a fraction of the cost. Raises UnreadableImage with the path and the reason.
+    def read(self, position, view=None):
+        """{'image': uint8 (3,H,W) RGB} and, where known, 'label' (int) and 'semantic' (uint8 (H,W)): of the whole
+        picture, or what a View shows of it. Raises UnreadableImage with the path and the reason.
         """
         raise TypeError(f"{type(self).__name__} must read its images")
 
+    def missing(self, count):
+        """Names of those of the first `count` images whose files are not there."""
+        return []
+
 
 class ImageDataset(Dataset):
-    """Applies resize, crop and flip to a Source. Keys are (epoch, position), so workers carry no state.
+    """A Source as training or evaluation sees it. Keys are (epoch, position), so workers carry no state.
 
     In training (`train=True`) an unreadable image is replaced by the next readable one and named in the item's
     `replaced` (its position, or -1); elsewhere it raises UnreadableImage.
@@ -83,7 +93,7 @@ class ImageDataset(Dataset):
         for attempt in range(min(len(self), 1000)):
             at = (position + attempt) % len(self)
             try:
-                item = self.source.read(at, shortest=self.config.resize)
+                item = self.source.read(at, self.view(epoch, at))
                 break
             except UnreadableImage:
                 if not self.train:
@@ -91,42 +101,24 @@ class ImageDataset(Dataset):
                 replaced = position if replaced < 0 else replaced
         else:
             raise DataError(f"{attempt + 1} images in a row cannot be read, the first is {self.source.name(position)}")
-        item |= self.transform(item, epoch, at)
         return item | {"index": at, "epoch": epoch, "replaced": replaced}
 
-    def transform(self, item, epoch, position):
-        """Resize, crop and flip of the image and of its label map alike. -> the changed entries."""
-        top, left, mirror, _ = sample_uniforms(self.seed, epoch, position, "crop")
-        changed = {}
-        for key in ("image", "semantic"):
-            if key not in item:
-                continue
-            plane = item[key] if key == "image" else item[key][None]  # (C,H,W) uint8
-            plane = self.resized(plane, nearest=key == "semantic")
-            height, width = plane.shape[-2:]
-            side = self.config.crop
-            y, x = (height - side) // 2, (width - side) // 2
-            if self.train:
-                y, x = int(top * (height - side + 1)), int(left * (width - side + 1))
-            plane = plane[:, y : y + side, x : x + side]
-            if self.train and self.config.flip and mirror < 0.5:
-                plane = plane.flip(-1)
-            changed[key] = plane.contiguous() if key == "image" else plane[0].contiguous()
-        return changed
-
-    def resized(self, plane, nearest):
-        """Shorter side to `resize`, or up to `crop` where the image is smaller than the crop."""
-        height, width = plane.shape[-2:]
-        shorter = self.config.resize or max(min(height, width), self.config.crop)
-        if self.config.squash:
-            new = (shorter, shorter)
-        else:
-            scale = shorter / min(height, width)
-            new = (max(shorter, round(height * scale)), max(shorter, round(width * scale)))
-        if new == (height, width):
-            return plane
-        mode = v2.InterpolationMode.NEAREST if nearest else v2.InterpolationMode.BILINEAR
-        return v2.functional.resize(plane, list(new), interpolation=mode, antialias=not nearest)
+    def view(self, epoch, position):
+        """What training or evaluation shows of an image."""
+        config = self.config
+        if not self.train:
+            return View(crop=config.crop, shorter=config.resize, squash=config.squash)
+        top, left, mirror, size = sample_uniforms(self.seed, epoch, position, "crop")
+        shorter = config.resize
+        if config.resize_most is not None:
+            shorter += int(size * (config.resize_most - shorter + 1))
+        return View(
+            crop=config.crop,
+            shorter=shorter,
+            squash=config.squash,
+            place=(top, left),
+            mirror=config.flip and mirror < 0.5,
+        )
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -166,13 +158,8 @@ class ImageDataModule(pl.LightningDataModule):
         return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
 
     def loader(self, dataset, batches):
-        """A DataLoader over `batches`, a batch sampler of (epoch, position) keys."""
-        return DataLoader(
-            dataset,
-            batch_sampler=batches,
-            num_workers=self.config.workers,
-            pin_memory=torch.cuda.is_available(),
-        )
+        """Loads `batches`, a batch sampler of (epoch, position) keys."""
+        return ImageLoader(dataset, batches, num_workers=self.config.workers, pin_memory=torch.cuda.is_available())
 
     def train_dataloader(self):
         dataset, (rank, world) = self.dataset("train", train=True), self.ranks()
@@ -188,11 +175,12 @@ class ImageDataModule(pl.LightningDataModule):
         )
         return self.loader(dataset, batches)
 
-    def initial_batch(self, number, size=8):
-        """A batch of training samples on the CPU, as `training_step` gets them, the same on every rank."""
+    def initial_batches(self, size=8):
+        """An endless iterator of batches of what training begins with, on the CPU, as `training_step` gets them: the
+        same on every rank, and of a size of their own, so that a start depends neither on batch size nor on ranks."""
         dataset = self.dataset("train", train=True)
-        keys = list(StreamBatches(len(dataset), size, number + 1, seed=self.seed))[number]
-        return self.on_after_batch_transfer(default_collate([dataset[key] for key in keys]))
+        for keys in StreamBatches(len(dataset), size, sys.maxsize, seed=self.seed):
+            yield self.on_after_batch_transfer(default_collate([dataset[key] for key in keys]))
 
     def val_dataloader(self):
         return self.each_once("val")
@@ -201,9 +189,11 @@ class ImageDataModule(pl.LightningDataModule):
         return self.each_once("test")
 
     def each_once(self, split):
-        """Every image of a split once over all ranks, in order."""
+        """Every image of a split once over all ranks, in order; the first again for a rank that would have none, since
+        Lightning leaves such a rank out and the others wait for it."""
         dataset, (rank, world) = self.dataset(split), self.ranks()
-        return self.loader(dataset, EachOnce(len(dataset), self.config.batch_size, rank=rank, world=world))
+        batches = EachOnce(len(dataset), self.config.batch_size, rank=rank, world=world)
+        return self.loader(dataset, batches if len(batches) else [[(0, 0)]])
 
     def on_after_batch_transfer(self, batch, dataloader_idx=0):
         """uint8 -> float, and masks for the whole batch, on the device that the batch is on."""

@@ -23,7 +23,7 @@ import stat
 import struct
 import warnings
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from datamodules.errors import DataError, UnreadableImage
+from datamodules.view import View, show
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 INTEGER_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
@@ -57,17 +58,52 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+TURNED = (5, 6, 7, 8)  # orientations that exchange height and width
 
 
-def read_image(path, shortest=None):
-    """uint8 (3,H,W) RGB. With `shortest`, a JPEG may come reduced by 2, 4 or 8, its shorter side no less than that.
+def read_image(file, view=None):
+    """uint8 (3,H,W) RGB of a path or a binary file object: the whole picture, or the part that the view shows.
 
-    The tensor is a view of interleaved pixels (channels last in memory). Raises UnreadableImage.
+    The whole is a view of interleaved pixels (channels last in memory). Raises UnreadableImage.
     """
-    with opened(path) as image:
-        if shortest is not None and min(image.size) >= 2 * shortest:
-            image.draft(None, (shortest, shortest))
-        return planes(rgb_pixels(upright(image)))
+    return read_sized_image(file, view)[0]
+
+
+def read_sized_image(file, view=None):
+    """(image as `read_image` gives it, (height, width) of the whole picture upright)."""
+    with opened(file) as image:
+        (width, height), reduced = image.size, 1
+        if view is not None:
+            reduced = reduce_jpeg(image, min(view.resized(height, width)))
+        picture = upright(image)
+        if reduced == 1:
+            width, height = picture.size
+        elif orientation(image) in TURNED:
+            width, height = height, width
+        size = height, width
+        if view is None:
+            return planes(rgb_pixels(picture)), size
+        if picture.mode == "RGB" and reduced == 1 and view.resized(*size) == size:
+            picture, view = cut(picture, view)
+            return show(planes(rgb_pixels(picture)), view, *picture.size), size
+        return show(planes(rgb_pixels(picture)), view, *size, reduced), size
+
+
+def cut(picture, view):
+    """(the window alone, the view that shows all of it): what is beside it need not become RGB."""
+    top, left = view.corner(picture.height, picture.width)
+    window = picture.crop((left, top, left + view.crop, top + view.crop))
+    return window, View(crop=view.crop, mirror=view.mirror)
+
+
+def reduce_jpeg(image, shortest):
+    """Has a JPEG decoded at a half, a quarter or an eighth, its shorter side no less than `shortest`. -> 1, 2, 4 or 8;
+    1 for other formats."""
+    width, height = image.size
+    if min(width, height) < 2 * shortest:
+        return 1
+    drafted = image.draft(None, (shortest, shortest))
+    return 1 if drafted is None else round(width / drafted[1][2])
 
 
 def read_label_map(path):
@@ -100,19 +136,25 @@ def read_mask(path, polarity="white"):
 
 
 @contextmanager
-def opened(path):
-    """The first frame of an image file. Whatever the file does wrong inside the block becomes UnreadableImage."""
+def opened(file):
+    """The first frame of an image. Whatever its bytes do wrong inside the block becomes UnreadableImage.
+
+    file: a path, or a binary file object; messages name it by its `name`, where it has one.
+    """
+    is_path = isinstance(file, str | os.PathLike)
+    path = file if is_path else getattr(file, "name", "image in memory")
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        if is_path and not stat.S_ISREG(os.stat(path).st_mode):
             raise UnreadableImage(path, "is a folder" if os.path.isdir(path) else "is not a regular file")
-        with open(path, "rb") as file, warnings.catch_warnings():
+        with open(path, "rb") if is_path else nullcontext(file) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF and of large images, file after file
-            with Image.open(file, formats=FORMATS) as image:
-                yield image
+            try:
+                with Image.open(stream, formats=FORMATS) as image:
+                    yield image
+            except UnidentifiedImageError as error:
+                raise UnreadableImage(path, unidentified(stream)) from error
     except UnreadableImage:
         raise
-    except UnidentifiedImageError as error:
-        raise UnreadableImage(path, unidentified(path)) from error
     except Image.DecompressionBombError as error:
         raise UnreadableImage(path, f"too large: {error}") from error
     except FAULTS as error:
@@ -120,10 +162,10 @@ def opened(path):
         raise UnreadableImage(path, reason or type(error).__name__) from error
 
 
-def unidentified(path):
+def unidentified(stream):
     """Why a file of no known format may be what it is."""
-    with open(path, "rb") as file:
-        head = file.read(512).lstrip()
+    stream.seek(0)
+    head = stream.read(512).lstrip()
     if not head:
         return "empty file"
     if head.startswith(b"<"):

@@ -2,12 +2,11 @@
 
 import os
 
-from torchvision.transforms import v2
-
 from datamodules.base import Source
-from datamodules.decoding import read_image
+from datamodules.decoding import read_sized_image
 from datamodules.errors import DataError, UnreadableImage
 from datamodules.index import describe_folder
+from datamodules.view import pixels_at, show_labels
 
 
 class FileSource(Source):
@@ -26,25 +25,31 @@ class FileSource(Source):
     def name(self, position):
         return self.paths[position]
 
-    def read(self, position, shortest=None):
+    def missing(self, count):
+        names = (self.paths[position] for position in range(count))
+        return [name for name in names if not os.path.lexists(os.path.join(self.root, name))]
+
+    def read(self, position, view=None):
         path = self.paths[position]
         file = os.path.join(self.root, path)
-        item = {"image": read_image(file, shortest)}
+        image, size = read_sized_image(file, view)
+        item = {"image": image}
         if self.paths.labels is not None:
             item["label"] = int(self.paths.labels[position])
         if self.label_map is not None:
-            item["semantic"] = fitted(self.label_map(path), item["image"], file)
+            labels = matching(self.label_map(path), *size, file)
+            item["semantic"] = labels if view is None else show_labels(labels, view)
         return item
 
 
-def fitted(labels, image, file):
-    """A label map (H,W) at the size of its image, which the decoder may have reduced. Raises UnreadableImage."""
-    (rows, columns), (height, width) = labels.shape, image.shape[-2:]
-    if abs(rows * width - columns * height) > 2 * max(rows, columns):  # reduced sides are rounded up
+def matching(labels, height, width, file):
+    """A label map (h,w) at the size of its image, height x width. Raises UnreadableImage where the aspect differs."""
+    rows, columns = labels.shape
+    if abs(rows * width - columns * height) > 2 * max(rows, columns):  # a map of another scale has rounded sides
         raise UnreadableImage(file, f"its label map is {columns} x {rows} where the image is {width} x {height}")
     if (rows, columns) == (height, width):
         return labels
-    return v2.functional.resize(labels[None], [height, width], interpolation=v2.InterpolationMode.NEAREST)[0]
+    return labels[pixels_at(range(height), height, rows)][:, pixels_at(range(width), width, columns)]
 
 
 def data_root(owner, root, layout):

@@ -27,19 +27,21 @@ log = logging.getLogger(__name__)
 IMAGE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .webp .bmp .dib .tif .tiff .gif .ppm .pgm .pbm .pnm .jp2 .avif".split()
 )
-MAGIC = b"chroma-1"
-HEADER = struct.Struct("<8s qqqq 16s")  # magic, images, bytes of names, labels (0 or 1), time of the scan in ns, digest
+MAGIC = b"chroma-2"
+HEADER = struct.Struct("<8s qqqqq 16s")  # magic, images, bytes of names, labels and places (0 or 1), time in ns, digest
 YOUNG = 2_000_000_000  # ns
 
 
 class PackedPaths:
     """Relative paths by position, and where the data set has them an int32 label for each, in `labels`.
 
+    Of images that lie inside larger files, `places` says where: number of the file, first byte, bytes.
     Pickling sends the name of the cache file where there is one, not the paths.
     """
 
-    def __init__(self, names, offsets, labels=None, cached=None):
-        self.names, self.offsets, self.labels = names, offsets, labels  # uint8 (bytes,), int64 (n + 1,), int32 (n,)
+    def __init__(self, names, offsets, labels=None, places=None, cached=None):
+        self.names, self.offsets = names, offsets  # uint8 (bytes,), int64 (n + 1,)
+        self.labels, self.places = labels, places  # int32 (n,), int64 (n,3)
         self.cached = cached  # path and digest of the cache file that the arrays are mapped from
 
     def __len__(self):
@@ -52,27 +54,34 @@ class PackedPaths:
 
     @property
     def nbytes(self):
-        return self.names.nbytes + self.offsets.nbytes + (0 if self.labels is None else self.labels.nbytes)
+        return sum(array.nbytes for array in self.arrays() if array is not None)
+
+    def arrays(self):
+        """In the order of the cache file: offsets, places, labels, names."""
+        return self.offsets, self.places, self.labels, self.names
 
     def __reduce__(self):
         if self.cached is not None:
             return reopened, self.cached
-        return PackedPaths, (self.names, self.offsets, self.labels)
+        return PackedPaths, (self.names, self.offsets, self.labels, self.places)
 
 
 def pack(entries):
-    """PackedPaths of an iterable of (path, label); the labels are ints, or None for all."""
-    names, offsets, labels = bytearray(), array("q", [0]), array("i")
-    for path, label in entries:
+    """PackedPaths of an iterable of (path, label) or (path, label, place); the labels are ints, or None for all."""
+    names, offsets, labels, places = bytearray(), array("q", [0]), array("i"), array("q")
+    for path, label, *place in entries:
         names += os.fsencode(path)
         offsets.append(len(names))
         if label is not None:
             labels.append(label)
+        if place:
+            places.extend(place[0])
     assert len(labels) in (0, len(offsets) - 1), "either every path has a label or none has"
     return PackedPaths(
         np.frombuffer(names, np.uint8),
         np.frombuffer(offsets, np.int64),
         np.frombuffer(labels, np.int32) if labels else None,
+        np.frombuffer(places, np.int64).reshape(-1, 3) if places else None,
     )
 
 
@@ -173,9 +182,14 @@ def stamp(path):
     return [status.st_mtime_ns, 0 if os.path.isdir(path) else status.st_size]
 
 
+def cache_folder():
+    """Where indices, and shards from afar, are kept between runs."""
+    return Path(os.environ.get("CHROMAFILL_CACHE") or "~/.cache/chromafill").expanduser()
+
+
 def remembered(key, build):
     """The index of this key from the cache where it is still valid, else built anew and written to the cache."""
-    folder = Path(os.environ.get("CHROMAFILL_CACHE") or "~/.cache/chromafill").expanduser()
+    folder = cache_folder()
     file = str(folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.index")
     index = load(file)
     if index is not None:
@@ -192,11 +206,13 @@ def remembered(key, build):
 
 
 def save(file, index, stamps, began):
-    """Header, offsets, labels, names, then the stamps as JSON; under a temporary name until it is complete."""
-    labels = np.empty(0, np.int32) if index.labels is None else index.labels
-    arrays = [index.offsets.tobytes(), labels.tobytes(), index.names.tobytes()]
-    digest = hashlib.blake2b(b"".join(arrays), digest_size=16).digest()
-    header = HEADER.pack(MAGIC, len(index), len(index.names), index.labels is not None, began, digest)
+    """Header, offsets, places, labels, names, then the stamps as JSON; under a temporary name until it is complete."""
+    arrays = [np.ascontiguousarray(array) for array in index.arrays() if array is not None]
+    digest = hashlib.blake2b(digest_size=16)
+    for each in arrays:
+        digest.update(each)
+    kinds = (index.labels is not None, index.places is not None)
+    header = HEADER.pack(MAGIC, len(index), len(index.names), *kinds, began, digest.digest())
     temporary = f"{file}.{secrets.token_hex(8)}"
     try:
         with open(temporary, "wb") as out:
@@ -211,16 +227,22 @@ def load(file, trust=False):
     """The index mapped from a cache file; None where there is none, it is damaged or, unless trusted, out of date."""
     try:
         raw = np.memmap(file, np.uint8, mode="r").view(np.ndarray)
-        magic, count, size, labelled, began, digest = HEADER.unpack(raw[: HEADER.size].tobytes())
+        magic, count, size, labelled, placed, began, digest = HEADER.unpack(raw[: HEADER.size].tobytes())
     except (OSError, ValueError, struct.error):
         return None
-    parts = np.cumsum([HEADER.size, 8 * (count + 1), 4 * count * labelled, size])
-    if magic != MAGIC or parts[-1] > len(raw):
+    ends = np.cumsum([HEADER.size, 8 * (count + 1), 24 * count * placed, 4 * count * labelled, size])
+    if magic != MAGIC or ends[-1] > len(raw):
         return None
-    if not trust and not valid(raw[parts[3] :].tobytes(), began):
+    if not trust and not valid(raw[ends[-1] :].tobytes(), began):
         return None
-    offsets, labels, names = (raw[start:end] for start, end in zip(parts, parts[1:], strict=False))
-    return PackedPaths(names, offsets.view(np.int64), labels.view(np.int32) if labelled else None, (file, digest))
+    offsets, places, labels, names = (raw[start:end] for start, end in zip(ends, ends[1:], strict=False))
+    return PackedPaths(
+        names,
+        offsets.view(np.int64),
+        labels.view(np.int32) if labelled else None,
+        places.view(np.int64).reshape(-1, 3) if placed else None,
+        cached=(file, digest),
+    )
 
 
 def valid(stamps, began):

@@ -25,6 +25,7 @@ from torchvision.transforms import v2
 
 from datamodules.base import DataConfig, ImageDataModule, Source
 from datamodules.errors import DataError
+from datamodules.view import shown
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 SPLITS = ("train", "val", "test")
@@ -118,9 +119,9 @@ class Windows(Source):
         number, y, x = self.windows[position].tolist()
         return f"{PHOTOGRAPHS[number]}@{y},{x}"
 
-    def read(self, position, shortest=None):
+    def read(self, position, view=None):
         number, y, x = self.windows[position].tolist()
-        return {"image": self.photographs[number][:, y : y + self.crop, x : x + self.crop].clone()}
+        return shown({"image": self.photographs[number][:, y : y + self.crop, x : x + self.crop].clone()}, view)
 
 
 class Photos(ImageDataModule):

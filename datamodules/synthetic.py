@@ -11,6 +11,7 @@ import torch
 
 from datamodules.base import DataConfig, ImageDataModule, Source
 from datamodules.landscapes import SCENES, SEMANTIC_CLASSES, draw
+from datamodules.view import shown
 
 SPLITS = ("train", "val", "test")
 
@@ -56,13 +57,13 @@ class Scenes(Source):
     def name(self, position):
         return f"{self.classes[position % len(self.classes)]}_{self.split}_{position}"
 
-    def read(self, position, shortest=None):
+    def read(self, position, view=None):
         """A function of (seed, split, position) alone. `semantic` holds indices into `semantic_classes`."""
         label = position % len(self.classes)
         rng = np.random.default_rng((self.seed, SPLITS.index(self.split), position))
         image, semantic = draw(self.classes[label], self.size, rng)
         planes = torch.from_numpy(image).permute(2, 0, 1).contiguous()  # (3,H,W)
-        return {"image": planes, "semantic": torch.from_numpy(semantic), "label": label}
+        return shown({"image": planes, "semantic": torch.from_numpy(semantic), "label": label}, view)
 
 
 class Synthetic(ImageDataModule):

@@ -86,7 +86,7 @@ def batches(samples, batch_size):
 
 def finish(module, batch, tally):
     """Predicts the colour of a batch, and joins and writes one photograph after the other."""
-    ab = module.predict_ab(torch.cat([sample.lightness for sample in batch])).float()
+    ab = module.predict_chroma(torch.cat([sample.lightness for sample in batch])).float()
     for sample, own in zip(batch, ab, strict=True):
         with tally.going_on(sample.work):
             image = coloured(module, sample.photo.image, own[None])

@@ -20,8 +20,6 @@ from lightning_modules.callbacks.record import Record, StopAtIteration
 from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.pretrained.checkpoint import newest_valid, read_checkpoint
 
-INITIAL_BATCHES = 2  # how many batches data-dependent initial weights are set from
-
 
 def parser():
     return Parser(
@@ -89,9 +87,9 @@ def find_checkpoint(config, folder):
 def make_trainer(config, folder, data, module, resume_from):
     """Lightning's Trainer with this project's callbacks and loggers; sets data and module up for the start."""
     done = 0
-    batches = [data.initial_batch(number) for number in range(INITIAL_BATCHES)]
+    batches = data.initial_batches()
     try:
-        module.check(batches[0])
+        module.check(next(data.initial_batches()))
         if resume_from is None:
             module.initialise(batches)
     except ValueError as error:

@@ -7,9 +7,12 @@ import torch
 
 from lightning_modules.ops.distributed import average_over_ranks_, world_size
 
+NAMED = 3  # weights that an error names
+
 
 class NonFiniteError(RuntimeError):
-    """A loss or a gradient is inf or NaN. Raised on every rank before the optimiser moves."""
+    """A loss, a gradient or a weight is inf or NaN. Raised on every rank before the optimiser moves; between the steps
+    of an accumulation by the rank that has the bad loss alone."""
 
 
 class PaperModule(pl.LightningModule):
@@ -36,6 +39,7 @@ class PaperModule(pl.LightningModule):
         self.samples_seen = 0  # of all ranks
         self.accumulate, self.clip_norm = 1, None
         self.terms = {}
+        self.scales = {}  # of fp16: the loss scale of the gradients that wait, by the name of their optimiser
 
     def lr_factor(self, iteration):
         """What the learning rates are multiplied with at this iteration (from 1): a schedule is a pure function."""
@@ -47,7 +51,7 @@ class PaperModule(pl.LightningModule):
     def initialise(self, batches):
         """Sets initial weights that depend on data or files, on a fresh run only; ValueError where these are wrong.
 
-        batches: as `training_step` gets them.
+        batches: an endless iterator of batches as `training_step` gets them, of up to 8 samples; take what is needed.
         """
 
     def on_train_batch_start(self, batch, batch_idx):
@@ -66,29 +70,51 @@ class PaperModule(pl.LightningModule):
         Only parameters of `optimizer` may carry a gradient here: use `toggled_optimizer` where there are several.
         """
         self.terms |= {f"train/{name}/{term}": value.detach() for term, value in {**terms, "total": loss}.items()}
+        scale = self.at_one_scale(name, optimizer)
         self.manual_backward(loss / self.accumulate)
         if self.iteration % self.accumulate:
             self.require_finite(name, loss.detach())
             return
-        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        mean_loss = loss.detach().float().clone()
-        average_over_ranks_([p.grad for p in parameters] + [mean_loss])
-        scale = self.loss_scale()
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+        moving = parameters_with_gradient(optimizer)
+        gradients, mean_loss = [p.grad for p in moving], loss.detach().float().clone()
+        average_over_ranks_([*gradients, mean_loss])
+        norm = torch.nn.utils.get_total_norm(gradients)
         # A gradient that overflows under a loss scale is the scaler's business: it skips the step and halves the scale.
-        self.require_finite(name, mean_loss, norm if scale == 1 else mean_loss)
+        guarded = [norm] if scale <= 1 else []
+        self.require_finite(name, mean_loss, torch.nn.utils.get_total_norm(moving), *guarded)
         if self.clip_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.clip_norm * scale, norm)
+            torch.nn.utils.clip_grads_with_norm_(moving, self.clip_norm * scale, norm)
         optimizer.step()
         optimizer.zero_grad()
 
-    def require_finite(self, name, *values):
-        """Raises NonFiniteError with the terms that are inf or NaN. One wait for the device."""
-        if torch.stack([value.float() for value in values]).isfinite().all():
+    def require_finite(self, name, loss, *norms):
+        """Raises NonFiniteError with the terms, weights or gradients that are inf or NaN. One wait for the device."""
+        if torch.stack([value.float() for value in (loss, *norms)]).isfinite().all():
             return
         bad = [term for term, value in self.terms.items() if not value.isfinite()]
-        what = ", ".join(bad) if bad else f"the gradient of train/{name}/total"
-        raise NonFiniteError(f"iteration {self.iteration}: {what} is not finite; no weight was changed by this step")
+        bad += self.named(f"weight {key}" for key, p in self.named_parameters() if not p.isfinite().all())
+        if not bad and not loss.isfinite():
+            bad = [f"train/{name}/total of another process"]
+        if not bad:
+            where = [key for key, p in self.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+            bad = self.named(f"the gradient of train/{name}/total in {key}" for key in where)
+        what = ", ".join(bad) or f"the norm of the gradient of train/{name}/total"
+        raise NonFiniteError(f"iteration {self.iteration}: {what} is not finite; this step of '{name}' was not taken")
+
+    def named(self, places):
+        """The first few of `places`, and how many there are more."""
+        places = list(places)
+        return places[:NAMED] + ([f"and {len(places) - NAMED} more"] if len(places) > NAMED else [])
+
+    def at_one_scale(self, name, optimizer):
+        """The loss scale, to which gradients that wait for their step are brought: the step of another optimiser may
+        have changed it since they were computed."""
+        before, scale = self.scales.get(name), self.loss_scale()
+        if before not in (None, scale):
+            for parameter in parameters_with_gradient(optimizer):
+                parameter.grad.mul_(scale / before)
+        self.scales[name] = scale
+        return scale
 
     def loss_scale(self):
         """The factor that fp16 training multiplies losses with; 1 in every other precision."""
@@ -96,7 +122,19 @@ class PaperModule(pl.LightningModule):
         return 1.0 if scaler is None else scaler.get_scale()
 
     def on_save_checkpoint(self, checkpoint):
+        """Adds the counters. NonFiniteError where the weights are of no use: the checkpoints before this one stay."""
+        state = checkpoint.get("state_dict", {})
+        bad = self.named(key for key, value in state.items() if not value.isfinite().all())
+        if bad:
+            raise NonFiniteError(
+                f"iteration {self.iteration}: {', '.join(bad)} is not finite; no checkpoint is written"
+            )
         checkpoint["iteration"], checkpoint["samples_seen"] = self.iteration, self.samples_seen
 
     def on_load_checkpoint(self, checkpoint):
         self.iteration, self.samples_seen = checkpoint["iteration"], checkpoint["samples_seen"]
+
+
+def parameters_with_gradient(optimizer):
+    """The parameters that the next step of an optimiser moves."""
+    return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
@@ -12,12 +13,36 @@ from lightning_modules.color.lab import lab_to_rgb, rgb_to_lab
 from lightning_modules.metrics.pixel import psnr, psnr_in_hole
 from lightning_modules.ops.distributed import gather_objects
 from lightning_modules.ops.masking import mean_fill
+from lightning_modules.ops.pieces import as_float, piece_of
 
 LONGEST = 4  # times `side`: the longer side that the network sees at most, so that a strip does not become a mural
 
 
+@dataclass(frozen=True)
+class Headline:
+    """The one score a run is judged by, beside that of the trivial answer, which it must beat."""
+
+    title: str  # as in 'PSNR in the hole'
+    score: str  # names of validation scores
+    trivial: str
+    trivial_answer: str  # as in 'filling with the mean colour'
+    unit: str = "dB"
+    factor: float = 1.0  # from the scores to the unit
+
+
 class TaskModule(PaperModule):
-    """Validation by rows, one a sample, so that any number of ranks with uneven shares gives the same means."""
+    """Validation by rows, one a sample, so that any number of ranks with uneven shares gives the same means.
+
+    class_names  of the labels, in label order, where the training data has names; kept in the checkpoint
+    """
+
+    headline: Headline
+    class_names: list[str] | None = None
+    names_scenes = False  # whether there is `scene_probabilities(batch)` -> (B,N), N in the numbers of the labels
+
+    @abstractmethod
+    def answer(self, batch):
+        """The prediction for a batch of a data set. RGB (B,3,H,W) in [0,1]."""
 
     @abstractmethod
     def panels(self, batch):
@@ -37,9 +62,14 @@ class TaskModule(PaperModule):
             (int(index), dict(zip(scores, row, strict=True))) for index, *row in zip(*columns, strict=True)
         ]
 
+    def on_save_checkpoint(self, checkpoint):
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["class_names"] = self.class_names
+
     def validation_means(self):
         """{val/name: mean over the samples of all ranks}, each counted once, added up in the order of the index."""
-        rows = [row for _, row in sorted(sum(gather_objects(self.score_rows), []), key=lambda pair: pair[0])]
+        shares = dict(sum(gather_objects(self.score_rows), []))  # by index: a rank without an image repeats the first
+        rows = [shares[index] for index in sorted(shares)]
         return {f"val/{name}": math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
     def on_validation_epoch_end(self):
@@ -47,22 +77,27 @@ class TaskModule(PaperModule):
 
 
 class ColorizationModule(TaskModule):
-    """Grey in, colour out. A paper gives `predict_ab`; one in another colour space overrides `lightness` and `join`."""
-
-    @abstractmethod
-    def predict_ab(self, lightness):
-        """L (B,1,H,W) in [0,100], H and W multiples of `stride` -> ab (B,2,h,w) unnormalised, at any h, w."""
+    """Grey in, colour out. A paper gives `predict_chroma`; one in another colour space than Lab overrides `lightness`
+    and `join`, one that learns from more than the image `answer`."""
 
     stride = 8  # the network's input sides must be multiples of this
+    headline = Headline("PSNR", "psnr", "psnr_grey", "the trivial grey answer")
+
+    @abstractmethod
+    def predict_chroma(self, lightness):
+        """What `lightness` gives, (B,1,H,W) with H and W multiples of `stride` -> chroma (B,2,h,w) of any size.
+
+        In Lab: L in [0,100] -> ab, unnormalised. Elsewhere: what `join` takes.
+        """
 
     def lightness(self, image):
         """What of an image is kept. RGB in [0,1] (B,3,H,W) -> L (B,1,H,W) in [0,100]."""
         return rgb_to_lab(image)[:, :1]
 
-    def join(self, lightness, ab, keep_lightness=False):
-        """L (B,1,H,W) and ab (B,2,H,W) -> RGB in [0,1]. Colours beyond sRGB are clipped, as the papers do, which may
-        move their lightness; `keep_lightness` takes so much of their chroma away that none is clipped."""
-        lab = torch.cat([lightness, ab], dim=1)
+    def join(self, lightness, chroma, keep_lightness=False):
+        """L (B,1,H,W) and ab (B,2,H,W) -> RGB in [0,1], each pixel by itself. Colours beyond sRGB are clipped, as the
+        papers do, which may move their lightness; `keep_lightness` takes so much of their chroma away that none is."""
+        lab = torch.cat([lightness, chroma], dim=1)
         return lab_to_rgb(reduce_chroma(lab) if keep_lightness else lab)
 
     def network_size(self, height, width, side=None):
@@ -72,7 +107,7 @@ class ColorizationModule(TaskModule):
         return [max(self.stride, round(length * scale / self.stride) * self.stride) for length in (height, width)]
 
     def network_lightness(self, lightness, side=None):
-        """L (B,1,H,W) at the network's size."""
+        """What `lightness` gives, (B,1,H,W), at the network's size."""
         size = self.network_size(*lightness.shape[-2:], side)
         if size == list(lightness.shape[-2:]):
             return lightness
@@ -84,17 +119,20 @@ class ColorizationModule(TaskModule):
         Colour is predicted at the network's size for `side`, enlarged, joined with the full-size lightness and clipped.
         """
         lightness = self.lightness(image)
-        ab = self.predict_ab(self.network_lightness(lightness, side)).float()
-        ab = F.interpolate(ab, lightness.shape[-2:], mode="bilinear", align_corners=False)
-        return self.join(lightness, ab)
+        chroma = self.predict_chroma(self.network_lightness(lightness, side)).float()
+        chroma = F.interpolate(chroma, lightness.shape[-2:], mode="bilinear", align_corners=False)
+        return self.join(lightness, chroma)
+
+    def answer(self, batch):
+        return self.colorize(batch["image"])
 
     def scores(self, batch):
         image = batch["image"]
-        return {"psnr": psnr(self.colorize(image), image), "psnr_grey": psnr(grey(image), image)}
+        return {"psnr": psnr(self.answer(batch), image), "psnr_grey": psnr(grey(image), image)}
 
     def panels(self, batch):
         image = batch["image"]
-        return {"grey input": grey(image), "prediction": self.colorize(image), "truth": image}
+        return {"grey input": grey(image), "prediction": self.answer(batch), "truth": image}
 
 
 def grey(image):
@@ -106,6 +144,8 @@ def grey(image):
 class InpaintingModule(TaskModule):
     """A photograph with a hole in, without one out. A paper gives `complete`."""
 
+    headline = Headline("PSNR in the hole", "psnr_hole", "psnr_hole_mean_fill", "filling with the mean colour")
+
     @abstractmethod
     def complete(self, image, mask):
         """image RGB in [0,1] (B,3,H,W) of any size, mask (B,1,H,W) with 1 = hole -> RGB in [0,1], hole filled.
@@ -113,13 +153,24 @@ class InpaintingModule(TaskModule):
         What lies in the hole of `image` has no influence. Outside the hole the result is `image`, bit for bit.
         """
 
+    def pieces(self, image, mask):
+        """What `complete` changes, as Pieces, for photographs too large to be in float. A paper that works part by part
+        overrides it. image: as there, or uint8, into which each Piece may be pasted as it comes; mask also bool."""
+        done = self.complete(as_float(image), mask.float())
+        for number, hole in enumerate(mask[:, 0] > 0):
+            if hole.any():
+                yield piece_of(number, 0, 0, hole, done[number])
+
     def check(self, batch):
         if "mask" not in batch:
             raise ValueError("inpainting learns from holes; give masks@data.masks=centre or another generator")
 
+    def answer(self, batch):
+        return self.complete(batch["image"], batch["mask"])
+
     def scores(self, batch):
         image, mask = batch["image"], batch["mask"]
-        done, trivial = self.complete(image, mask), mean_fill(image, mask)
+        done, trivial = self.answer(batch), mean_fill(image, mask)
         return {
             "psnr": psnr(done, image),
             "psnr_hole": psnr_in_hole(done, image, mask),
@@ -129,4 +180,4 @@ class InpaintingModule(TaskModule):
     def panels(self, batch):
         image, mask = batch["image"], batch["mask"]
         shown = image * (1 - mask) + mask  # the hole in white
-        return {"input": shown, "completed": self.complete(image, mask), "truth": image}
+        return {"input": shown, "completed": self.answer(batch), "truth": image}

@@ -28,12 +28,12 @@ class Flat(ColorizationModule):
         super().__init__(FlatConfig(**overrides))
         self.ab = nn.Parameter(torch.zeros(1, 2, 1, 1))
 
-    def predict_ab(self, lightness):
+    def predict_chroma(self, lightness):
         return self.ab.expand(len(lightness), 2, *lightness.shape[-2:])
 
     def training_step(self, batch, batch_idx):
         lab = rgb_to_lab(batch["image"])
-        loss = F.mse_loss(self.predict_ab(lab[:, 1:]), lab[:, 1:])
+        loss = F.mse_loss(self.predict_chroma(lab[:, 1:]), lab[:, 1:])
         self.update("g", self.optimizers(), loss, l2=loss)
 
     def configure_optimizers(self):
@@ -66,7 +66,7 @@ def fit(module, data, callbacks=(), logger=False, validate_every=4, checkpoint=N
     return trainer
 
 
-def one_step_each(module, batches):
+def one_step_each(module, batches, callbacks=()):
     """One training step for each batch, without a data module. -> the trainer"""
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -75,6 +75,7 @@ def one_step_each(module, batches):
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        callbacks=list(callbacks),
     )
     trainer.fit(module, DataLoader(batches, batch_size=None))
     return trainer

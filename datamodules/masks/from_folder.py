@@ -2,6 +2,11 @@
 
 White is above half of the file's range: 1, 255 or 65535, the smallest that holds its brightest value, so that files of
 0 and 1 and files of 0 and 255 mean the same. Colours count by their brightness.
+
+`fixed` is for evaluations. Nothing is bent to fit then: a file of another size than the image, and an image beyond the
+last file, are errors unless `resize` and `cycle` allow them, and `count` says how many files a complete set has. The
+12,000 test masks of Partial Convolutions (Liu 2018), 512 x 512 with white holes, on images of 256 x 256:
+`fixed=true resize=true count=12000`, with data.limit=12000 or fewer images.
 """
 
 from collections import Counter
@@ -19,7 +24,10 @@ from datamodules.errors import DataError, UnreadableImage
 class FromFolder:
     folder: str  # searched with its subfolders; the files are numbered in the order of their paths
     polarity: str = "white"  # colour of the hole in the files: white or black
-    fixed: bool = False  # image i gets file i modulo their number, as an evaluation wants; else one drawn at random
+    fixed: bool = False  # image i gets file i, as an evaluation wants; else one drawn at random
+    count: int | None = None  # files that there must be; None: any number
+    cycle: bool = False  # fixed: after the last file comes the first again
+    resize: bool | None = None  # to the image's size, to the nearest pixel; None: unless fixed
     flip: bool = False  # mirror half of the masks, left to right
     rotate: bool = False  # turn by a random multiple of 90 degrees
     crop: float = 1.0  # smallest share of both sides that a random window keeps; it is resized to the image
@@ -32,11 +40,15 @@ class FromFolder:
             raise ValueError(f"crop must be a share above 0 and at most 1, got {self.crop}")
         if self.fixed and (self.flip or self.rotate or self.crop < 1):
             raise ValueError("fixed masks are used as they are: switch off flip, rotate and crop, or fixed")
+        if self.cycle and not self.fixed:
+            raise ValueError("cycle is for fixed masks; others are drawn from all files at random")
+        if self.resize is None:
+            self.resize = not self.fixed
         self.files = self.found()
         self.kept, self.kept_bytes = {}, 0  # (device, file number, height, width) -> mask
 
     def found(self):
-        """The paths of the mask files, sorted. Raises DataError where there are none."""
+        """The paths of the mask files, sorted. Raises DataError where there are none, or not as many as `count`."""
         root = Path(self.folder).expanduser()
         if not root.is_dir():
             raise DataError(f"looked for mask files (*.png) in {root}: there is no such folder")
@@ -46,17 +58,31 @@ class FromFolder:
             counts = Counter(path.suffix.lower() or "no extension" for path in present)
             others = ", ".join(f"{count} x {suffix}" for suffix, count in counts.most_common()) or "nothing"
             raise DataError(f"looked for mask files (*.png) in {root} and below: found {others}; convert masks to PNG")
+        if self.count is not None and len(files) != self.count:
+            raise DataError(
+                f"expected {self.count} mask files in {root}, found {len(files)}; complete the set, or correct "
+                "data.masks.count"
+            )
         return files
 
     def __call__(self, draws, height, width):
-        if self.fixed:
-            numbers = draws.index % len(self.files)
-        else:
-            numbers = draws.integers(0, len(self.files))
+        numbers = self.numbers(draws)
         mask = torch.stack([self.mask(number, height, width, draws.device) for number in numbers.tolist()])  # (B,H,W)
         if self.flip or self.rotate or self.crop < 1:
             mask = self.varied(mask, draws)
         return mask[:, None].float()
+
+    def numbers(self, draws):
+        """Which file each sample gets. -> (B,) int64. Raises DataError for an image that fixed masks do not reach."""
+        if not self.fixed:
+            return draws.integers(0, len(self.files))
+        last = int(draws.index.max())
+        if last >= len(self.files) and not self.cycle:
+            raise DataError(
+                f"image {last} has no mask: {self.folder} has {len(self.files)}, from 0 on; add files, set "
+                f"data.limit={len(self.files)}, or start again from the first with data.masks.cycle=true"
+            )
+        return draws.index % len(self.files)
 
     def mask(self, number, height, width, device):
         """The mask of one file, resized. -> (H,W) bool on the device."""
@@ -70,13 +96,20 @@ class FromFolder:
         return mask
 
     def read(self, path, height, width):
-        """One file as (H,W) bool, True in the hole, nearest-resized. Raises UnreadableImage, also without a hole."""
+        """One file as (H,W) bool, True in the hole. Raises UnreadableImage, also where it is all hole or has none, and
+        where it has another size and `resize` is off."""
         try:
             with Image.open(path) as image:
                 image = ImageOps.exif_transpose(image)
                 grey = np.asarray(image if image.mode.startswith("I") else image.convert("L"))
         except (OSError, SyntaxError, UnidentifiedImageError) as error:
             raise UnreadableImage(path, f"not readable as a PNG file ({error})") from error
+        if not self.resize and grey.shape != (height, width):
+            raise UnreadableImage(
+                path,
+                f"a mask of {grey.shape[0]} x {grey.shape[1]} for images of {height} x {width}; set data.crop to its "
+                "size, or resize it to the nearest pixel with data.masks.resize=true",
+            )
         full = next(full for full in (1, 255, 65535) if grey.max() <= full)
         hole = (grey > full / 2) == (self.polarity == "white")
         resized = Image.fromarray(hole.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)

@@ -4,6 +4,20 @@ import os
 from pathlib import Path
 
 import lightning.pytorch as pl
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from lightning_modules.pretrained.checkpoint import read_checkpoint, sync_folder, write_checkpoint
+
+
+class CheckedFiles(TorchCheckpointIO):
+    """How the Trainer writes and reads checkpoints. Lightning's own way keeps two copies in memory and a third below
+    /tmp, where a killed run leaves it, and loads flipped bits."""
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None):
+        write_checkpoint(checkpoint, path)
+
+    def load_checkpoint(self, path, map_location=None, weights_only=True):
+        return read_checkpoint(path)
 
 
 class CheckpointByIteration(pl.Callback):
@@ -18,6 +32,12 @@ class CheckpointByIteration(pl.Callback):
         self.folder, self.config = Path(folder), config
         self.every, self.validate_every, self.iterations = every, validate_every, iterations
         self.best = None  # highest value of the monitor so far
+
+    def setup(self, trainer, module, stage):
+        """Removes what a run that was killed while it wrote has left."""
+        if trainer.is_global_zero:
+            for unfinished in self.folder.glob("*.ckpt.tmp"):
+                unfinished.unlink()
 
     def is_due(self, iteration):
         return iteration % self.every == 0 or iteration >= self.iterations
@@ -38,6 +58,13 @@ class CheckpointByIteration(pl.Callback):
         if self.is_due(module.iteration):
             self.save(trainer, "last")
 
+    def on_train_end(self, trainer, module):
+        """Nothing, but in a run that was killed between the best and the last checkpoint of its only iteration that has
+        any, and went on from the former."""
+        missing = trainer.is_global_zero and not (self.folder / "last.ckpt").exists()
+        if trainer.strategy.reduce_boolean_decision(missing, all=False):
+            self.save(trainer, "last")
+
     def save(self, trainer, name):
         """All ranks call it; rank 0 writes."""
         temporary, final = self.folder / f"{name}.ckpt.tmp", self.folder / f"{name}.ckpt"
@@ -46,10 +73,14 @@ class CheckpointByIteration(pl.Callback):
             if name == "last" and final.exists():
                 os.replace(final, self.folder / "previous.ckpt")
             os.replace(temporary, final)
+            sync_folder(self.folder)
         trainer.strategy.barrier()
 
     def on_save_checkpoint(self, trainer, module, checkpoint):
         checkpoint["config"] = self.config
+        # Else Lightning takes a run that goes on with more iterations for one whose only epoch has ended: it would end
+        # at once, without an error.
+        checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False
 
     def state_dict(self):
         return {"best": self.best}

@@ -9,7 +9,8 @@ from lightning_modules.base import NonFiniteError
 
 
 class NonFiniteBatch(pl.Callback):
-    """Writes nonfinite_rank<r>.pt (the batch and the iteration, plain tensors) when a run ends that way."""
+    """Writes nonfinite_rank<r>.pt when a run ends that way: the batch and the iteration, plain tensors; that of the
+    first rank has the `state_dict` as well, since the weights of that step are in no checkpoint."""
 
     def __init__(self, folder):
         self.folder, self.batch = Path(folder), None
@@ -21,5 +22,6 @@ class NonFiniteBatch(pl.Callback):
         if isinstance(exception, NonFiniteError):
             tensors = {key: value.cpu() for key, value in self.batch.items() if isinstance(value, torch.Tensor)}
             path = self.folder / f"nonfinite_rank{trainer.global_rank}.pt"
-            torch.save(tensors | {"iteration": module.iteration}, path)
+            weights = {"state_dict": module.state_dict()} if trainer.is_global_zero else {}
+            torch.save(tensors | {"iteration": module.iteration} | weights, path)
             exception.args = (f"{exception}; the batch is in {path}",)

@@ -9,7 +9,11 @@ from lightning_modules.ops.distributed import average_over_ranks_
 
 
 class Record(pl.Callback):
-    """Sends loss terms (means over ranks), learning rates and speed to the loggers every so many iterations."""
+    """Sends loss terms (means over ranks), learning rates and speed to the loggers every so many iterations.
+
+    A network that does not learn in an iteration has no terms there, whatever it had before: those of a resumed run are
+    the same.
+    """
 
     def __init__(self, every):
         self.every = every
@@ -17,6 +21,9 @@ class Record(pl.Callback):
 
     def on_train_start(self, trainer, module):
         self.clock, self.clock_iteration = time.perf_counter(), module.iteration
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        module.terms.clear()
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         if module.iteration % self.every or not module.terms:

@@ -17,6 +17,7 @@ MOST_NEIGHBOURS = 32  # the lookup tables grow with the square of the neighbours
 
 
 @cache
+@torch.inference_mode(False)  # what is kept must serve a training after an evaluation, here and below
 def gamut_nodes():
     """(23,23) bool, a outer, b inner, from -110 to 110: the grid nodes in the convex hull of the sRGB cube's ab."""
     from scipy.spatial import ConvexHull
@@ -30,6 +31,7 @@ def gamut_nodes():
 
 
 @cache
+@torch.inference_mode(False)
 def shared_bins():
     """ab_bins() without the copy, for use in this file."""
     grown = torch.nn.functional.max_pool2d(gamut_nodes()[None].float(), 3, stride=1, padding=1)[0]
@@ -45,6 +47,7 @@ def ab_bins():
 
 
 @cache
+@torch.inference_mode(False)
 def candidates(neighbours):
     """The bins that are among the nearest `neighbours` of some point, for each square cell of the ab plane.
 
@@ -75,6 +78,7 @@ def candidates(neighbours):
 
 
 @cache
+@torch.inference_mode(False)
 def lookup(neighbours, device):
     """candidates() on a device: indices int16 (C, cells), their a and their b float32 (C, cells), certain ones."""
     index, certain = candidates(neighbours)

@@ -5,6 +5,7 @@ Image tensors are (..., 3, H, W): RGB and Y in [0, 1], U in [-0.436, 0.436], V i
 """
 
 import kornia.color
+import torch
 
 from lightning_modules.color.lab import full_float32
 
@@ -20,3 +21,17 @@ def yuv_to_rgb(yuv):
     """YUV -> RGB clipped to [0, 1], float32; the inverse of rgb_to_yuv to 1e-6."""
     with full_float32(yuv.device):
         return kornia.color.yuv_to_rgb(yuv.float()).clamp(0, 1)
+
+
+def reduce_uv(yuv):
+    """YUV (B,3,H,W) with Y in [0,1]: UV of the colours that RGB does not have scaled towards grey until it has them.
+
+    Y stays as it is everywhere, which clipping RGB does not grant. A channel is Y + d with d linear in UV, so the share
+    of UV that fits is the smallest of (1 - Y) / d over d > 0 and Y / -d over d < 0, at most 1.
+    """
+    luma, uv = yuv[:, :1], yuv[:, 1:]
+    with full_float32(yuv.device):
+        d = kornia.color.yuv_to_rgb(yuv.float()) - luma
+    room = torch.where(d > 0, 1 - luma, luma)
+    share = (room / d.abs().clamp(min=1e-6)).amin(dim=1, keepdim=True).clamp(0, 1)
+    return torch.cat([luma, share * uv], dim=1)

@@ -9,6 +9,7 @@ file; running statistics follow PyTorch's momentum. The prior that is built in a
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,14 @@ from lightning_modules.color.lab import rgb_to_lab
 from lightning_modules.losses.color_classes import class_cross_entropy, grey_mask, l2_sum, pixel_weights, target_entropy
 from lightning_modules.networks.data_dependent_init import data_dependent_init_
 from lightning_modules.networks.he_init import he_init_
+from lightning_modules.pretrained.checkpoint import CheckpointError
+from lightning_modules.pretrained.equal_layers import load_equal_layers_
+from lightning_modules.pretrained.published import Published, Refused, shape
 from lightning_modules.tasks import ColorizationModule
 
 BINS = 313  # Q, Sec. 2.1
 OUTPUT_STRIDE = 4  # the network's output is (B,C,H/4,W/4)
+INITIAL_BATCHES = 2  # that every layer has unit variance on
 AB_NORM = 110.0  # the PyTorch release's unit of ab, in which it keeps the bins
 SCHEDULES = {  # after so many iterations: what the learning rate is multiplied with
     "paper": {200_000: 1 / 3, 375_000: 1 / 10},  # 3e-5, 1e-5, 3e-6; about 450k iterations
@@ -144,18 +149,71 @@ def read_prior(path):
     return (prior / prior.sum()).float()
 
 
-def load_equal_layers_(network, path):
-    """Copies tensors of equal name and shape from a checkpoint of `Colorful` or a .pth. -> keys left as they were."""
-    if not Path(path).is_file():
-        raise ValueError(f"model.init_from: no file at {path}; it must be a checkpoint or a .pth of this network")
-    file = torch.load(path, map_location="cpu", weights_only=True)
-    found = {key.removeprefix("network."): value for key, value in file.get("state_dict", file).items()}
-    own = network.state_dict()
-    equal = {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
-    if not equal:
-        raise ValueError(f"model.init_from: no layer of {path} has the name and shape of one here; compare model.width")
-    network.load_state_dict(equal, strict=False)
-    return own.keys() - equal.keys()
+def width_of(state):
+    """The width of a network from its largest layers, 8 times as wide."""
+    return max(1, min(shape(state, "network.model7.0.weight", 4)[:2]) // 8)
+
+
+def released_settings(state):
+    """The PyTorch release decodes with a plain softmax; its annealing must be inside the last layer."""
+    return {"width": width_of(state), "temperature": 1.0}
+
+
+def with_our_bins(state):
+    """CheckpointError where the classes of a file are not the 313 bins in our order."""
+    centres = ab_bins().T[:, :, None, None]
+    found = state["network.model_out.weight"] * AB_NORM
+    if found.shape == centres.shape and not torch.allclose(found.float(), centres, atol=0.01):
+        raise CheckpointError("model_out.weight * 110 are not the centres of the 313 bins")
+    return state
+
+
+def caffe_settings(state):
+    return {"width": width_of(state), "affine_norm": False, "temperature": 1 / 2.606}
+
+
+def from_caffe(state):
+    """Caffe's network sees L - 50, ours (L - 50) / 100."""
+    return state | {"network.model1.0.weight": state["network.model1.0.weight"] * 100}
+
+
+CAFFE_BLOCKS = dict(enumerate((2, 2, 3, 3, 3, 3, 3, 3), start=1))  # convolutions of each
+CAFFE_KEYS = {
+    f"conv{block}_{number + 1}": f"network.model{block}.{2 * number}"
+    for block, count in CAFFE_BLOCKS.items()
+    for number in range(count)
+} | {f"conv{block}_{count}norm": f"network.model{block}.{2 * count}" for block, count in CAFFE_BLOCKS.items()}
+del CAFFE_KEYS["conv1_1"], CAFFE_KEYS["conv8_3norm"]
+CAFFE_KEYS |= {"bw_conv1_1": "network.model1.0", "conv8_313": "network.model8.6"}
+CLASS_WEIGHTS = {"bin_weights": "the weights of the loss for the prior that is built in"}
+PUBLISHED = (
+    Published(
+        name="eccv16",
+        source="the authors' PyTorch release (colorization_release_v2-9b330a0b.pth)",
+        licence="BSD-2-Clause (from memory)",
+        keys={f"model{part}": f"network.model{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, "_out")},
+        settings=released_settings,
+        values=with_our_bins,
+        missing=CLASS_WEIGHTS,
+        notes=("decoded by a plain softmax, as its own code does: the annealing must be inside the last layer",),
+    ),
+    Published(
+        name="caffe",
+        source="the authors' Caffe release (colorization_release_v2.caffemodel, ..._v2_norebal.caffemodel)",
+        licence="UC Regents, 2016: free use, commercial as well, with its notice kept",
+        keys=CAFFE_KEYS,
+        settings=caffe_settings,
+        values=from_caffe,
+        unused=("class8_ab", "conv8_313_rh", "data_l_meansub", "data_ab_ss"),  # constants, which are code here
+        missing=CLASS_WEIGHTS | {"network.model_out": "the centres of the bins"},
+    ),
+    Refused(
+        name="siggraph17",
+        source="siggraph17-df00044c.pth",
+        marks=("model3short8", "model_class"),
+        why="the network of a later paper, with colour hints (4 input channels) and 529 classes; eccv16 is this one's",
+    ),
+)
 
 
 class Colorful(ColorizationModule):
@@ -177,13 +235,14 @@ class Colorful(ColorizationModule):
             left = load_equal_layers_(self.network, self.cfg.init_from)
             fresh = [m for name, m in self.network.named_modules() if f"{name}.weight" in left and m in fresh]
         if self.cfg.init == "data_dependent":
-            lightness = torch.cat([rgb_to_lab(batch["image"])[:, :1] for batch in batches])
+            images = [batch["image"] for batch in islice(batches, INITIAL_BATCHES)]
+            lightness = rgb_to_lab(torch.cat(images))[:, :1]
             data_dependent_init_(self.network, fresh, lightness)
 
     def forward(self, lightness):
         return self.network(lightness)
 
-    def predict_ab(self, lightness):
+    def predict_chroma(self, lightness):
         output = self(lightness).float()
         return output if self.cfg.loss == "l2" else annealed_mean(output, self.cfg.temperature)
 

@@ -8,7 +8,7 @@ the authors' Torch release (pathak22/context-encoder), from which the layers are
 Departs from the code:
 - the generator's adversarial gradient comes from a fresh pass through the updated discriminator; the code sends it
   through the activations from before the update;
-- convolutions have no biases, which the code owns and sets to zero before every step;
+- convolutions have no biases, which the code owns and sets to zero before every step (`bias` is for its files);
 - discriminators keep no running statistics: they only ever judge whole batches;
 - each sample has its own mask in the random-region net; the code draws one a batch;
 - an epoch shows each image once; the code draws with replacement, classes balanced.
@@ -22,8 +22,10 @@ from torch import nn
 from lightning_modules.losses.adversarial import nonsaturating_d, nonsaturating_g
 from lightning_modules.losses.reconstruction import l1_weighted, l2_weighted, overlap_weights
 from lightning_modules.ops.masking import composite
+from lightning_modules.ops.pieces import pasted
 from lightning_modules.ops.push_pull import push_pull
-from lightning_modules.ops.windows import complete_by_windows
+from lightning_modules.ops.windows import pieces_by_windows
+from lightning_modules.pretrained.published import Published, shape
 from lightning_modules.tasks import InpaintingModule
 
 # The code's hole: ImageNet's mean colour (123, 117, 104) with its channels in another order; its weights expect this.
@@ -39,6 +41,7 @@ class ContextEncoderConfig:
     width: int = 64  # channels of the first layer; the others scale with it
     bottleneck: int = 4000  # channels between encoder and decoder
     noise: int = 0  # channels of noise that join the bottleneck; the code's option has 100
+    bias: bool = False  # of the generator's convolutions: nearly 0 in files of the code, which resets them every step
     conditional: bool = False  # the discriminator sees the context as well; centre net only
     # Losses (Sec. 3.2)
     overlap: int = 7  # pixels of visible context at the rim of the centre net's prediction; code: 4
@@ -70,13 +73,13 @@ class ContextEncoderConfig:
             )
 
 
-def contracting(side, width, before=3, normed_first=False, tracked=True):
+def contracting(side, width, before=3, normed_first=False, tracked=True, bias=False):
     """(B,before,side,side) -> (B,8*width,4,4): 4 x 4 convolutions of stride 2, channels from `width` up."""
     halvings = side.bit_length() - 3  # side = 4 * 2^halvings
     channels = [width] * (halvings - 3) + [2 * width, 4 * width, 8 * width]
     layers = []
     for number, after in enumerate(channels[-halvings:]):
-        layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False))
+        layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias))
         if number or normed_first:
             layers.append(nn.BatchNorm2d(after, track_running_stats=tracked))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
@@ -84,32 +87,30 @@ def contracting(side, width, before=3, normed_first=False, tracked=True):
     return layers
 
 
-def expanding(code, side, width):
+def expanding(code, side, width, bias=False):
     """(B,code,1,1) -> (B,3,side,side) in [-1,1]: 4 x 4 transposed convolutions, the first to 4 x 4, then doubling."""
     doublings = side.bit_length() - 3
     channels = [8 * width, 4 * width, 2 * width] + [width] * (doublings - 3)
     layers = []
     for number, (before, after) in enumerate(zip([code, *channels], channels, strict=False)):
         stride, padding = (2, 1) if number else (1, 0)
-        layers.append(nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False))
+        layers.append(nn.ConvTranspose2d(before, after, 4, stride, padding, bias=bias))
         layers += [nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-    return [*layers, nn.ConvTranspose2d(channels[-1], 3, 4, stride=2, padding=1, bias=False), nn.Tanh()]
+    return [*layers, nn.ConvTranspose2d(channels[-1], 3, 4, stride=2, padding=1, bias=bias), nn.Tanh()]
 
 
 class Generator(nn.Module):
-    """Context (B,3,F,F) -> prediction (B,3,P,P), both in [-1,1]; no mask channel. noise (B,N,1,1) where it has one.
+    """Context (B,3,F,F) -> prediction (B,3,P,P), both in [-1,1]; no mask channel. noise (B,N,1,1) where it has one."""
 
-    In files of the PyTorch port (BoyuanJiang/context_encoder_pytorch), which have no biases either, `main.0` to
-    `main.14` are `encoder.0` to `encoder.14`, and what follows from `main.15` on is `decoder` from 0 on.
-    """
-
-    def __init__(self, fine_size=128, pred_size=64, width=64, bottleneck=4000, noise=0):
+    def __init__(self, fine_size=128, pred_size=64, width=64, bottleneck=4000, noise=0, bias=False):
         super().__init__()
-        self.encoder = nn.Sequential(*contracting(fine_size, width), nn.Conv2d(8 * width, bottleneck, 4, bias=False))
+        self.encoder = nn.Sequential(
+            *contracting(fine_size, width, bias=bias), nn.Conv2d(8 * width, bottleneck, 4, bias=bias)
+        )
         self.noise_branch = nn.Conv2d(noise, noise, 1, bias=False) if noise else None
         code = bottleneck + noise
         self.decoder = nn.Sequential(
-            nn.BatchNorm2d(code), nn.LeakyReLU(0.2, inplace=True), *expanding(code, pred_size, width)
+            nn.BatchNorm2d(code), nn.LeakyReLU(0.2, inplace=True), *expanding(code, pred_size, width, bias)
         )
 
     def forward(self, context, noise=None):
@@ -156,10 +157,12 @@ class ConditionalDiscriminator(nn.Module):
 
 @torch.no_grad()
 def init_(network):
-    """Convolutions from N(0, 0.02), batch norm scales from N(1, 0.02), as in DCGAN."""
+    """Convolutions from N(0, 0.02), batch norm scales from N(1, 0.02), biases 0, as in DCGAN."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.weight.normal_(0, 0.02)
+            if layer.bias is not None:
+                layer.bias.zero_()
         elif isinstance(layer, nn.BatchNorm2d):
             layer.weight.normal_(1, 0.02)
 
@@ -167,6 +170,43 @@ def init_(network):
 def blank(image, hole):
     """`image` (B,3,H,W) in [-1,1] with HOLE_COLOUR where `hole` (B,1,H,W) is 1."""
     return composite(image.new_tensor(HOLE_COLOUR)[:, None, None].expand_as(image), image, hole)
+
+
+def centre_settings(state):
+    """Settings of a centre net for images of 128 x 128, from the encoder's last two layers."""
+    width = max(1, min(shape(state, "generator.encoder.11.weight", 4)[:2]) // 4)
+    return {"width": width, "bottleneck": shape(state, "generator.encoder.14.weight", 4)[0], "overlap": 4}
+
+
+def with_biases(state):
+    return centre_settings(state) | {"bias": True}
+
+
+WITH_WEIGHTS = (0, 2, 3, 5, 6, 8, 9, 11, 12, 14)  # modules of the encoder, and of the decoder
+UNTRAINED = {"discriminator": "a discriminator with random weights: the file has none, and filling holes needs none"}
+PUBLISHED = (
+    Published(
+        name="torch7",
+        source="the authors' centre nets (paris_inpaintCenter.t7, imagenet_inpaintCenter.t7)",
+        licence="UC Regents: education, research and non-profit use only",
+        keys={f"0.{n}": f"generator.encoder.{n}" for n in WITH_WEIGHTS}
+        | {f"{n + 1}": f"generator.decoder.{n}" for n in WITH_WEIGHTS},
+        settings=with_biases,
+        missing=UNTRAINED,
+        notes=(
+            "ImageNet's net of April 2016 was trained with an overlap of 0, all others with the 4 that is set here",
+        ),
+    ),
+    Published(
+        name="boyuanjiang",
+        source="the PyTorch port BoyuanJiang/context_encoder_pytorch (netG_streetview.pth)",
+        licence="MIT",
+        keys={f"main.{n}": f"generator.encoder.{n}" for n in WITH_WEIGHTS}
+        | {f"main.{n + 15}": f"generator.decoder.{n}" for n in WITH_WEIGHTS},
+        settings=centre_settings,
+        missing=UNTRAINED,
+    ),
+)
 
 
 class ContextEncoder(InpaintingModule):
@@ -178,7 +218,7 @@ class ContextEncoder(InpaintingModule):
         super().__init__(ContextEncoderConfig(**overrides))
         cfg = self.cfg
         self.pred_size = cfg.fine_size // 2 if cfg.net == "centre" else cfg.fine_size
-        self.generator = Generator(cfg.fine_size, self.pred_size, cfg.width, cfg.bottleneck, cfg.noise)
+        self.generator = Generator(cfg.fine_size, self.pred_size, cfg.width, cfg.bottleneck, cfg.noise, cfg.bias)
         if cfg.conditional:
             self.discriminator = ConditionalDiscriminator(cfg.fine_size, cfg.width)
         else:
@@ -248,8 +288,11 @@ class ContextEncoder(InpaintingModule):
 
     def complete(self, image, mask):
         """See `InpaintingModule`. Each hole is shown in a window of at least twice its side, or in the whole image."""
+        return pasted(image, self.pieces(image, mask))
+
+    def pieces(self, image, mask):
         reach = self.pred_size / self.cfg.fine_size
-        return complete_by_windows(self.fill, image, mask, size=self.cfg.fine_size, context=0.5, reach=reach)
+        return pieces_by_windows(self.fill, image, mask, size=self.cfg.fine_size, context=0.5, reach=reach)
 
     def fill(self, image, mask):
         """image RGB in [0,1] (N,3,F,F), mask (N,1,F,F) -> prediction (N,3,P,P) in [0,1]. Noise is 0, its mean.

@@ -20,7 +20,10 @@ from torch.nn import functional as F
 from lightning_modules.losses.reconstruction import l1_in_hole, l2_in_hole
 from lightning_modules.networks.he_init import he_init_
 from lightning_modules.ops.masking import require_mask
-from lightning_modules.ops.windows import complete_by_windows
+from lightning_modules.ops.pieces import pasted
+from lightning_modules.ops.windows import pieces_by_windows
+from lightning_modules.pretrained.equal_layers import load_equal_layers_
+from lightning_modules.pretrained.published import Published, shape
 from lightning_modules.tasks import InpaintingModule
 
 MEAN_BGR = (104.0, 117.0, 123.0)  # ImageNet's mean colour
@@ -36,6 +39,7 @@ class ContextEncoderFeaturesConfig:
     pixel_norm: str = "l2"  # l2: Eq. 1 | l1, with which the authors say they trained this net
     # Training
     lr: float = 1e-4  # of Adam; not published
+    init_from: str | None = None  # checkpoint or .pth whose layers of equal name and shape a fresh run starts from
 
     def __post_init__(self):
         if self.pixel_norm not in ("l2", "l1"):
@@ -133,8 +137,31 @@ def to_caffe(image):
 
 
 def from_caffe(planes):
-    """The way back from `to_caffe`."""
+    """The way back from `to_caffe`, in float32: beside the mean colour bfloat16 would leave whole levels."""
+    planes = planes.float()
     return ((planes + planes.new_tensor(MEAN_BGR)[:, None, None]) / 255).flip(1)
+
+
+def encoder_settings(state):
+    """conv3 has 4 times as many channels as conv1."""
+    after, before = shape(state, "network.encoder.conv3.weight", 4)[:2]
+    return {"width": max(2, min(after // 4, before))}
+
+
+LEFT_OUT = "nothing: the authors published the encoder alone"
+
+
+PUBLISHED = (
+    Published(
+        name="caffe",
+        source="the authors' encoder (ce_features.caffemodel)",
+        licence="UC Regents: education, research and non-profit use only",
+        keys={f"conv{n}": f"network.encoder.conv{n}" for n in range(1, 6)},
+        settings=encoder_settings,
+        missing={f"network.{part}": LEFT_OUT for part in ("channelwise", "across", "decoder")},
+        part="the encoder alone, which cannot inpaint; a training starts from it with model.init_from",
+    ),
+)
 
 
 class ContextEncoderFeatures(InpaintingModule):
@@ -146,6 +173,11 @@ class ContextEncoderFeatures(InpaintingModule):
         super().__init__(ContextEncoderFeaturesConfig(**overrides))
         self.network = FeatureNet(self.cfg.fine_size, self.cfg.width, self.cfg.pool_free)
         he_init_(m for m in self.network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
+
+    def initialise(self, batches):
+        """Reads `init_from`."""
+        if self.cfg.init_from is not None:
+            load_equal_layers_(self.network, self.cfg.init_from)
 
     def forward(self, image, mask):
         """image RGB in [0,1] (B,3,F,F), mask (B,1,F,F), 1 = hole -> the whole image as predicted, about [0,1]."""
@@ -170,7 +202,10 @@ class ContextEncoderFeatures(InpaintingModule):
 
     def complete(self, image, mask):
         """See `InpaintingModule`. A hole is shown in a window of twice its side, or in the whole image."""
-        return complete_by_windows(self.fill, image, mask, size=self.cfg.fine_size, context=0.5)
+        return pasted(image, self.pieces(image, mask))
+
+    def pieces(self, image, mask):
+        return pieces_by_windows(self.fill, image, mask, size=self.cfg.fine_size, context=0.5)
 
     def fill(self, image, mask):
         """As `forward`, within [0,1]."""

@@ -1,12 +1,17 @@
 """Scores of one image at a time. RGB in [0, 1]; mask (B,1,H,W), 1 = hole; each returns one value a sample, (B,)."""
 
 import torch
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import (
+    multiscale_structural_similarity_index_measure,
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
 
 from lightning_modules.ops.masking import require_mask
 
 PSNR_CAP = 60.0  # dB, libvmaf's for 8 bits: an exact copy would be inf and decide every mean
 SSIM_BORDER = 5  # pixels at each side whose 11 x 11 window leaves the image
+MS_SSIM_SIDE = 176  # pixels: after four halvings 11 are left, one window
 
 
 def psnr(pred, image):
@@ -16,12 +21,28 @@ def psnr(pred, image):
 
 
 def ssim(pred, image):
-    """Structural similarity (Wang 2004: Gaussian window 11 x 11, sigma 1.5), mean over channels and whole windows."""
+    """Structural similarity (Wang 2004: Gaussian window 11 x 11, sigma 1.5), mean over channels and whole windows.
+
+    In float32, where torchmetrics takes 50 ms at 256 x 256 on one core and in float64 865; 1e-7 apart.
+    """
     if min(image.shape[-2:]) <= 2 * SSIM_BORDER:
         raise ValueError(f"SSIM needs images of at least 11 x 11 pixels; got {tuple(image.shape)}")
-    _, full = structural_similarity_index_measure(pred, image, data_range=1.0, reduction="none", return_full_image=True)
+    _, full = structural_similarity_index_measure(
+        pred.float(), image.float(), data_range=1.0, reduction="none", return_full_image=True
+    )
     whole = slice(SSIM_BORDER, -SSIM_BORDER)
-    return full[..., whole, whole].mean((1, 2, 3))
+    return full[..., whole, whole].double().mean((1, 2, 3))
+
+
+def ms_ssim(pred, image):
+    """Multi-scale SSIM (Wang 2003, Eq. 7) by torchmetrics: contrast and structure at five scales, luminance at the
+    coarsest, whose border it mirrors; a negative mean counts as 0."""
+    if min(image.shape[-2:]) < MS_SSIM_SIDE:
+        raise ValueError(f"MS-SSIM needs images of at least 176 x 176 pixels; got {tuple(image.shape)}")
+    value = multiscale_structural_similarity_index_measure(
+        pred.float(), image.float(), data_range=1.0, reduction="none"
+    )
+    return value.double()
 
 
 def hole_ratio(mask):

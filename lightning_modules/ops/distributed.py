@@ -1,7 +1,27 @@
 """Averaging over ranks. With one process every function here returns at once."""
 
+import re
+from contextlib import contextmanager
+
 import torch
 from torch import distributed
+
+
+class LostRank(RuntimeError):
+    """Another process of the run is gone, or has not answered in time. Raised by those that waited for it."""
+
+
+@contextmanager
+def meeting():
+    """All processes of the run come here together. Raises LostRank where one does not."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = re.sub(r"^\[[^]]*\] ", "", str(error)).partition(". ")[0]  # without the line of gloo's own source
+        raise LostRank(
+            f"rank {distributed.get_rank()} waited for another process of this run, which is gone; "
+            f"its own error stands further up, unless it was killed ({reason})"
+        ) from error
 
 
 def world_size():
@@ -18,7 +38,8 @@ def average_over_ranks_(tensors):
     for dtype in sorted({tensor.dtype for tensor in tensors}, key=str):
         group = [tensor for tensor in tensors if tensor.dtype == dtype]
         flat = torch.cat([tensor.reshape(-1) for tensor in group])
-        distributed.all_reduce(flat)
+        with meeting():
+            distributed.all_reduce(flat)
         flat /= world
         for tensor, mean in zip(group, flat.split([tensor.numel() for tensor in group]), strict=True):
             tensor.copy_(mean.view_as(tensor))
@@ -28,5 +49,16 @@ def gather_objects(value):
     """[value of rank 0, value of rank 1, ...] on every rank. Any picklable value, of any size on any rank."""
     values = [value] * world_size()
     if world_size() > 1:
-        distributed.all_gather_object(values, value)
+        with meeting():
+            distributed.all_gather_object(values, value)
+    return values
+
+
+def gather_to_first(value):
+    """[value of rank 0, value of rank 1, ...] on the first rank, None on the others."""
+    if world_size() == 1:
+        return [value]
+    values = [None] * world_size() if distributed.get_rank() == 0 else None
+    with meeting():
+        distributed.gather_object(value, values, dst=0)
     return values

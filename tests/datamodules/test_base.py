@@ -1,10 +1,12 @@
 import logging
+from itertools import islice
 
 import pytest
 import torch
 
 from datamodules.base import DataConfig, ImageDataModule, ImageDataset, Source
 from datamodules.errors import DataError, UnreadableImage
+from datamodules.view import shown
 
 
 class Numbered(Source):
@@ -19,13 +21,13 @@ class Numbered(Source):
     def name(self, position):
         return f"image {position}"
 
-    def read(self, position, shortest=None):
+    def read(self, position, view=None):
         if position in self.bad:
             raise UnreadableImage(self.name(position), "made to fail")
         rows = torch.arange(self.height, dtype=torch.uint8)[:, None].expand(-1, self.width)
         columns = torch.arange(self.width, dtype=torch.uint8)[None].expand(self.height, -1)
         image = torch.stack([rows, columns, torch.full_like(rows, position)])
-        return {"image": image, "label": position % 3, "semantic": rows.clone()}
+        return shown({"image": image, "label": position % 3, "semantic": rows.clone()}, view)
 
 
 class NumberedData(ImageDataModule):
@@ -59,11 +61,16 @@ def test_flips_hit_about_half_and_mirror_image_and_label_map_together():
     assert all(torch.equal(item["image"][0], item["semantic"]) for item in items)
 
 
-def test_resize_keeps_the_aspect_and_squash_does_not():
-    kept = ImageDataset(Numbered(), DataConfig(crop=8, resize=10), seed=0, train=False)
-    assert kept.resized(Numbered().read(0)["image"], nearest=False).shape == (3, 10, 15)
-    squashed = ImageDataset(Numbered(), DataConfig(crop=8, resize=10, squash=True), seed=0, train=False)
-    assert squashed.resized(Numbered().read(0)["image"], nearest=False).shape == (3, 10, 10)
+def test_training_draws_the_shorter_side_from_a_range_and_validation_takes_its_lower_end():
+    config = DataConfig(crop=8, resize=10, resize_most=13, flip=False)
+    dataset = ImageDataset(Numbered(), config, seed=0, train=True)
+    sides = [dataset.view(epoch, 1).shorter for epoch in range(60)]
+    assert set(sides) == {10, 11, 12, 13}
+    for epoch, side in enumerate(sides):  # rows are numbered, so that a step between rows is 20 / side
+        step = dataset[epoch, 1]["image"][0].float().diff(dim=0).mean().item()
+        assert step == pytest.approx(20 / side, abs=0.15)
+    assert dataset.view(5, 1) == dataset.view(5, 1)
+    assert ImageDataset(Numbered(), config, seed=0, train=False).view(5, 1).shorter == 10
 
 
 def test_an_image_smaller_than_the_crop_is_enlarged_to_it():
@@ -132,6 +139,26 @@ def test_masks_do_not_depend_on_batch_size_or_workers():
     assert not torch.equal(ones[0, 1], ones[1, 1]) and not torch.equal(ones[0, 1], ones[0, 2])
 
 
+@pytest.mark.parametrize("batch_size", [3, 12])
+def test_the_initial_batches_are_what_training_begins_with_whatever_its_batch_size(batch_size):
+    data = NumberedData(crop=8, batch_size=batch_size, workers=0, masks=Half())
+    data.iterations = 24 // batch_size
+    initial = list(islice(data.initial_batches(), 3))  # 24 samples of a data set of 6
+    training = [data.on_after_batch_transfer(batch) for batch in data.train_dataloader()]
+    assert [len(batch["image"]) for batch in initial] == [8] * 3 and initial[0].keys() == training[0].keys()
+    for key in initial[0]:
+        assert torch.cat([batch[key] for batch in initial]).equal(torch.cat([batch[key] for batch in training])), key
+
+
+def test_a_rank_without_an_image_validates_the_first_again(monkeypatch):
+    shares = []
+    for rank in range(3):
+        data = NumberedData(crop=8, batch_size=2, workers=0, limit=2)
+        monkeypatch.setattr(data, "ranks", lambda rank=rank: (rank, 3))
+        shares.append([index for batch in data.val_dataloader() for index in batch["index"].tolist()])
+    assert shares == [[0], [1], [0]]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -140,6 +167,8 @@ def test_masks_do_not_depend_on_batch_size_or_workers():
         ({"workers": -1}, "data.workers must be 0 or more, got -1"),
         ({"resize": 64, "crop": 128}, "data.resize must be at least data.crop = 128, got 64"),
         ({"squash": True}, "data.squash needs data.resize"),
+        ({"resize_most": 300}, "begins with data.resize; got 300 and None"),
+        ({"resize": 300, "resize_most": 299}, "begins with data.resize; got 299 and 300"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):

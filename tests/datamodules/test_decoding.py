@@ -1,3 +1,4 @@
+import io
 import os
 import threading
 import warnings
@@ -9,8 +10,18 @@ from odd_files import CORNERS, HEIGHT, WIDTH, encoded, png, quarters, write_odd_
 from PIL import Image, ImageCms
 
 from datamodules import decoding
-from datamodules.decoding import Photo, read_image, read_label_map, read_mask, read_photo, write_photo
+from datamodules.decoding import (
+    Photo,
+    read_image,
+    read_label_map,
+    read_mask,
+    read_photo,
+    read_sized_image,
+    reduce_jpeg,
+    write_photo,
+)
 from datamodules.errors import DataError, UnreadableImage
+from datamodules.view import View
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +99,15 @@ def test_a_file_without_permission_is_refused(odd):
         read_image(odd["no permission.jpg"][0])
 
 
-@pytest.mark.parametrize("side", [None, 8])
 @pytest.mark.parametrize("orientation", range(9))
-def test_all_orientations_come_out_upright_whether_reduced_or_not(odd, orientation, side):
-    image = read_image(odd[f"orientation {orientation}.jpg"][0], shortest=side)
-    assert image.shape[1:] == ((HEIGHT, WIDTH) if side is None else (HEIGHT // 4, WIDTH // 4))
+def test_all_orientations_come_out_upright_whether_reduced_or_not(odd, orientation):
+    path = odd[f"orientation {orientation}.jpg"][0]
+    image, size = read_sized_image(path)
+    assert image.shape[1:] == size == (HEIGHT, WIDTH)
     assert_quarters(image)
+    image, size = read_sized_image(path, View(crop=8, shorter=8, squash=True))  # reduced by four
+    assert image.shape[1:] == (8, 8) and size == (HEIGHT, WIDTH)
+    assert_quarters(image, tolerance=12)
 
 
 def test_the_orientation_of_tiff_png_and_webp_is_applied_once(tmp_path):
@@ -168,11 +182,52 @@ def test_the_first_frame_of_an_animation_is_taken(odd):
 
 def test_a_large_jpeg_is_reduced_by_the_decoder_to_no_less_than_the_side_asked_for(tmp_path):
     path = written(tmp_path, encoded(quarters(1000, 700), "JPEG", quality=95), "a.jpg")
-    assert read_image(path).shape == (3, 700, 1000)
-    assert read_image(path, shortest=256).shape == (3, 350, 500)
-    assert read_image(path, shortest=87).shape == (3, 88, 125)
-    assert read_image(path, shortest=500).shape == (3, 700, 1000)
-    assert_quarters(read_image(path, shortest=87))
+    for shortest, reduced, size in (
+        (351, 1, (1000, 700)),
+        (350, 2, (500, 350)),
+        (87, 8, (125, 88)),
+        (10, 8, (125, 88)),
+    ):
+        with Image.open(path) as image:
+            assert (reduce_jpeg(image, shortest), image.size) == (reduced, size)
+    with Image.open(written(tmp_path, encoded(quarters(100, 70), "PNG"), "a.png")) as image:
+        assert (reduce_jpeg(image, 10), image.size) == (1, (100, 70))
+
+
+@pytest.mark.parametrize("place", [None, (0.0, 0.0), (0.999, 0.999), (0.3, 0.7)])
+@pytest.mark.parametrize("width, height", [(801, 1203), (1203, 801), (640, 640)])
+def test_a_window_covers_the_same_pixels_whether_the_decoder_reduces_or_not(tmp_path, width, height, place):
+    """801 and 1203 are no multiples of 8: reduced sides are rounded up, and what they hold is not stretched for it."""
+    rows, columns = np.mgrid[:height, :width]
+    waves = np.stack([128 + 100 * np.sin(rows / 40), 128 + 100 * np.sin(columns / 40), 0.0 * rows], -1)
+    smooth = Image.fromarray(waves.astype(np.uint8))
+    view = View(crop=64, shorter=80, place=place)
+    of_jpeg = read_image(written(tmp_path, encoded(smooth, "JPEG", quality=98, subsampling=0), "a.jpg"), view)
+    of_png = read_image(written(tmp_path, encoded(smooth, "PNG"), "a.png"), view)
+    assert (of_jpeg.int() - of_png.int()).abs().max() <= 4  # a quarter of a pixel would be 6
+
+
+def test_deep_grey_is_scaled_by_the_whole_picture_and_not_by_the_window(tmp_path):
+    values = np.full((40, 60), 100.0, np.float32)
+    values[0, 0], values[-1, -1] = 0.0, 400.0
+    path = saved(tmp_path, values, "a.tiff")
+    assert (read_image(path, View(crop=20)) == 64).all()  # 255 * 100 / 400
+
+
+def test_a_file_in_memory_is_read_like_one_on_disk_and_named_by_its_name(tmp_path):
+    data = encoded(quarters(), "JPEG")
+    path = written(tmp_path, data, "a.jpg")
+    for view in (None, View(crop=16), View(crop=8, shorter=8)):
+        assert read_image(io.BytesIO(data), view).equal(read_image(path, view))
+    with pytest.raises(UnreadableImage, match="^image in memory: empty file$"):
+        read_image(io.BytesIO(b""))
+    member = io.BytesIO(b"<html>")
+    with pytest.raises(UnreadableImage, match="^image in memory: a web page or other text, not an image$"):
+        read_image(member)
+    assert not member.closed
+    with open(written(tmp_path, data[:200], "cut.jpg"), "rb") as file:
+        with pytest.raises(UnreadableImage, match=f"^{tmp_path}/cut.jpg: "):
+            read_image(file)
 
 
 def test_a_bomb_is_refused_before_memory_is_taken(tmp_path):

@@ -1,15 +1,12 @@
 import pickle
 
 import pytest
-from torch.utils.data import DataLoader, Dataset
 
 from datamodules.errors import DataError, UnreadableImage
+from datamodules.loader import ImageLoader
 
 
-class Broken(Dataset):
-    def __len__(self):
-        return 1
-
+class Broken:
     def __getitem__(self, position):
         raise UnreadableImage("a: b.jpg", "it is empty")
 
@@ -23,5 +20,5 @@ def test_an_unreadable_image_says_which_and_why():
 
 def test_it_comes_out_of_a_loaders_worker_in_one_line():
     with pytest.raises(UnreadableImage) as error:
-        next(iter(DataLoader(Broken(), num_workers=1, multiprocessing_context="fork")))
+        next(iter(ImageLoader(Broken(), [[0]], num_workers=1, multiprocessing_context="fork")))
     assert str(error.value) == "a: b.jpg: it is empty"

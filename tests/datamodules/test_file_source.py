@@ -11,6 +11,7 @@ from datamodules.decoding import read_label_map
 from datamodules.errors import DataError, UnreadableImage
 from datamodules.file_source import FileSource, checked, data_root, first_file, first_folder
 from datamodules.index import index_folder
+from datamodules.view import View
 
 
 @pytest.fixture
@@ -37,11 +38,18 @@ def test_items_have_image_name_and_label(root):
     assert len(source) == 2 and source.name(1) == "x/b.jpg" and source.classes == ["flat"]
     item = source.read(1)
     assert item["image"].shape == (3, 203, 401) and item["label"] == 6 and set(item) == {"image", "label"}
-    assert source.read(1, shortest=64)["image"].shape == (3, 102, 201)
+    assert source.read(1, View(crop=48, shorter=64))["image"].shape == (3, 48, 48)
 
 
 def test_without_labels_the_item_has_none(root):
     assert set(FileSource(root / "images", index_folder(root / "images")).read(0)) == {"image"}
+
+
+def test_files_that_went_away_are_named_up_to_the_count_asked_for(root):
+    source = FileSource(root / "images", index_folder(root / "images"))
+    assert source.missing(2) == []
+    (root / "images/x/b.jpg").unlink()
+    assert source.missing(2) == ["x/b.jpg"] and source.missing(1) == []
 
 
 def test_an_unreadable_image_is_named_by_its_whole_path(root):
@@ -50,17 +58,30 @@ def test_an_unreadable_image_is_named_by_its_whole_path(root):
         FileSource(root / "images", index_folder(root / "images")).read(0)
 
 
-def test_the_label_map_follows_the_size_that_the_decoder_gives(root):
-    write_labels(root, 401, 203, "labels/x/b.png")
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_label_map_shows_what_the_image_shows_whatever_its_own_scale(root, scale):
+    """Classes are columns of the picture, which is red on the left and green on the right."""
+    labels = np.repeat((np.arange(401 * scale) >= 200 * scale)[None], 203 * scale, 0)
+    (root / "labels/x").mkdir(parents=True)
+    Image.fromarray(labels.astype(np.uint8)).save(root / "labels/x/b.png")
     source = FileSource(
         root / "images", index_folder(root / "images"), label_map=partial(label_map_in, root / "labels")
     )
-    for shortest in (None, 100, 50, 25):
-        item = source.read(1, shortest=shortest)
-        assert item["semantic"].shape == item["image"].shape[1:]
-        assert item["semantic"].dtype == torch.uint8
-        bands = item["semantic"][0].tolist()
-        assert bands == sorted(bands) and set(bands) == {0, 1, 2, 3}
+    whole = source.read(1)
+    assert whole["semantic"].shape == whole["image"].shape[1:] == (203, 401)
+    for view in (
+        View(crop=48, shorter=50),  # the decoder reduces by four
+        View(crop=150, shorter=180, place=(0.0, 0.4)),
+        View(crop=150, shorter=180, place=(0.0, 0.6), mirror=True),
+        View(crop=120),
+        View(crop=120, shorter=140, squash=True, place=(0.0, 0.5)),
+    ):
+        item = source.read(1, view)
+        red, green = item["image"][0, 5].int(), item["image"][1, 5].int()
+        agree = (item["semantic"][5] == 1) == (green > red)
+        assert 0 < item["semantic"][5].sum() < view.crop
+        assert agree.sum() >= view.crop - 1  # at the edge itself half a pixel decides
+        assert item["semantic"].dtype == torch.uint8 and item["semantic"].shape == (view.crop, view.crop)
 
 
 def test_a_label_map_of_another_shape_is_refused(root):

@@ -7,7 +7,7 @@ import pytest
 
 from datamodules import index
 from datamodules.errors import DataError
-from datamodules.index import describe_folder, index_folder, index_list, stable_share
+from datamodules.index import describe_folder, index_folder, index_list, load, pack, save, stable_share
 
 
 @pytest.fixture(autouse=True)
@@ -235,3 +235,20 @@ def test_the_share_of_a_path_is_stable_and_uniform():
     assert counts.sum() == 10_000 and abs(counts - 1000).max() < 150  # five standard deviations
     # of blake2b, from this implementation: no release may move images between splits
     assert stable_share("a.jpg") == pytest.approx(0.42343881, abs=1e-8)
+
+
+def test_places_inside_larger_files_are_remembered_with_the_paths(tmp_path):
+    paths = pack((f"{i}.jpg", i, (i // 2, 512 * i, 100 + i)) for i in range(5))
+    assert paths.places.tolist()[3] == [1, 1536, 103] and paths.nbytes == 5 * (5 + 8 + 24 + 4) + 8
+    save(str(tmp_path / "a.index"), paths, {}, 0)
+    loaded = load(str(tmp_path / "a.index"), trust=True)
+    assert list(loaded) == list(paths) and loaded.labels.tolist() == list(range(5))
+    assert loaded.places.tolist() == paths.places.tolist() and not loaded.places.flags.owndata
+    assert pickle.loads(pickle.dumps(loaded)).places.tolist() == paths.places.tolist()
+    assert pickle.loads(pickle.dumps(paths)).places.tolist() == paths.places.tolist()
+
+
+def test_the_same_paths_make_the_same_file(tmp_path):
+    for name in ("a", "b"):
+        save(str(tmp_path / name), pack([("x.jpg", 3), ("y.jpg", 4)]), {}, 0)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

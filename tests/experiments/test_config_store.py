@@ -7,7 +7,7 @@ def test_files_are_the_options():
     assert {"colorful", "context_encoder"} <= papers().keys()
     assert {"photos", "synthetic", "folder", "imagenet", "places", "sun", "sun_outdoor"} <= data_sets().keys()
     generators = {"centre", "rectangle", "random_blocks", "random_region", "free_form", "text_overlay", "scratches"}
-    assert generators | {"from_folder", "mixture"} == mask_generators().keys()
+    assert generators | {"from_folder", "inset", "mixture"} == mask_generators().keys()
 
 
 def test_everything_that_can_be_named_has_settings_and_a_task():

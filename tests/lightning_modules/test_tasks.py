@@ -31,9 +31,9 @@ def test_colorize_keeps_size_and_lightness_at_any_resolution(size):
 
 def test_the_network_sees_sides_that_are_multiples_of_its_stride():
     class Watching(Flat):
-        def predict_ab(self, lightness):
+        def predict_chroma(self, lightness):
             self.seen = tuple(lightness.shape)
-            return super().predict_ab(lightness)
+            return super().predict_chroma(lightness)
 
     module = Watching()
     module.colorize(photo(1, 3, 100, 150), side=32)

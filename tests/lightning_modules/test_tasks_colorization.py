@@ -17,7 +17,7 @@ class Painted(Flat):
 
     colour = (10.0, -20.0)
 
-    def predict_ab(self, lightness):
+    def predict_chroma(self, lightness):
         height, width = (length // 2 for length in lightness.shape[-2:])
         return torch.tensor(self.colour)[None, :, None, None].expand(len(lightness), 2, height, width)
 

@@ -11,6 +11,7 @@ from PIL import Image
 from datamodules.masks.centre import Centre
 from datamodules.masks.free_form import FreeForm
 from datamodules.masks.from_folder import FromFolder
+from datamodules.masks.inset import Inset
 from datamodules.masks.mixture import Mixture
 from datamodules.masks.random_blocks import RandomBlocks
 from datamodules.masks.random_region import RandomRegion
@@ -19,7 +20,18 @@ from datamodules.masks.scratches import Scratches
 from datamodules.masks.text_overlay import TextOverlay
 from datamodules.randomness import Draws
 
-CLASSES = [Centre, FreeForm, FromFolder, Mixture, RandomBlocks, RandomRegion, Rectangle, Scratches, TextOverlay]
+CLASSES = [
+    Centre,
+    FreeForm,
+    FromFolder,
+    Inset,
+    Mixture,
+    RandomBlocks,
+    RandomRegion,
+    Rectangle,
+    Scratches,
+    TextOverlay,
+]
 CONSTANT = ["centre", "fixed"]
 RATIOS = {  # least and greatest hole share of a square image
     "centre": (0.25, 0.25),
@@ -27,6 +39,7 @@ RATIOS = {  # least and greatest hole share of a square image
     "folder": (0.001, 0.999),
     "fixed": (0.001, 0.999),
     "free_form": (0.05, 0.5),
+    "inset": (0.03, 0.33),
     "mixture": (0.01, 0.5),
     "narrow": (0.3, 0.31),
     "rectangle": (0.13, 0.26),
@@ -49,8 +62,9 @@ def generators(tmp_path_factory):
         "centre": Centre(),
         "blocks": RandomBlocks(),
         "folder": FromFolder(folder=str(folder), flip=True, rotate=True, crop=0.7),
-        "fixed": FromFolder(folder=str(folder), fixed=True),
+        "fixed": FromFolder(folder=str(folder), fixed=True, cycle=True, resize=True),
         "free_form": FreeForm(),
+        "inset": Inset(part=FreeForm()),
         "mixture": Mixture(parts=[TextOverlay(), FreeForm()], weights=[1, 2]),
         "narrow": FreeForm(min_ratio=0.3, max_ratio=0.31),
         "rectangle": Rectangle(),

@@ -67,8 +67,41 @@ def test_files_are_resized_without_new_values(tmp_path):
 def test_fixed_masks_go_to_images_by_number_in_every_epoch(tmp_path):
     generator = FromFolder(folder=str(bars(tmp_path)), fixed=True)
     for epoch in (0, 1):
-        mask = generator(draws(12, epoch), 20, 20)
-        assert mask[:, 0, 0].argmax(1).tolist() == [number % 5 for number in range(12)]
+        assert generator(draws(5, epoch), 20, 20)[:, 0, 0].argmax(1).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_an_image_beyond_the_last_fixed_mask_is_an_error_unless_they_start_again(tmp_path):
+    folder = str(bars(tmp_path))
+    with pytest.raises(DataError, match="^image 7 has no mask: .* has 5, .* data.limit=5, .* data.masks.cycle=true$"):
+        FromFolder(folder=folder, fixed=True)(draws(8), 20, 20)
+    mask = FromFolder(folder=folder, fixed=True, cycle=True)(draws(12), 20, 20)
+    assert mask[:, 0, 0].argmax(1).tolist() == [number % 5 for number in range(12)]
+
+
+def test_fixed_masks_are_resized_only_where_that_is_asked_for(tmp_path):
+    folder = str(bars(tmp_path))
+    with pytest.raises(
+        UnreadableImage, match="0.png: a mask of 20 x 20 for images of 40 x 20; set data.crop .* data.masks.resize=true"
+    ):
+        FromFolder(folder=folder, fixed=True)(draws(1), 40, 20)
+    with pytest.raises(UnreadableImage, match="a mask of 20 x 20 for images of 10 x 10"):
+        FromFolder(folder=folder, resize=False)(draws(1), 10, 10)
+    mask = FromFolder(folder=folder, fixed=True, resize=True)(draws(5), 40, 20)
+    assert mask.shape == (5, 1, 40, 20) and mask[:, 0, 39].argmax(1).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_set_that_is_not_complete_is_refused(tmp_path):
+    folder = str(bars(tmp_path))
+    assert len(FromFolder(folder=folder, count=5).files) == 5
+    with pytest.raises(DataError, match="expected 12000 mask files in .*, found 5; complete the set, or correct"):
+        FromFolder(folder=folder, count=12_000)
+
+
+def test_masks_of_512_px_serve_images_of_256(tmp_path):
+    pixels = np.kron(np.random.default_rng(0).random((64, 64)) < 0.4, np.ones((8, 8))).astype(np.uint8) * 255
+    save(tmp_path, "00000.png", pixels)
+    generator = FromFolder(folder=str(tmp_path), fixed=True, resize=True, count=1)
+    assert torch.equal(generator(draws(1), 256, 256)[0, 0], torch.from_numpy(pixels[1::2, 1::2] > 0).float())
 
 
 def test_drawn_masks_use_every_file_about_equally(tmp_path):
@@ -86,7 +119,7 @@ def test_files_below_the_folder_count_in_the_order_of_their_paths(tmp_path):
 
 
 def test_a_file_is_read_once_while_there_is_room(tmp_path):
-    generator = FromFolder(folder=str(bars(tmp_path)), fixed=True)
+    generator = FromFolder(folder=str(bars(tmp_path)), fixed=True, resize=True)
     before = generator(draws(5), 20, 20)
     for path in generator.files:
         path.unlink()
@@ -167,6 +200,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
         ({"polarity": "grey"}, "polarity must be white or black, the colour of the hole; got 'grey'"),
         ({"crop": 0}, "crop must be a share above 0 and at most 1, got 0"),
         ({"fixed": True, "flip": True}, "fixed masks are used as they are"),
+        ({"cycle": True}, "cycle is for fixed masks"),
     ],
 )
 def test_impossible_settings_are_refused(tmp_path, settings, message):

@@ -1,9 +1,10 @@
+import pytest
 import torch
 from toys import Flat, fit, synthetic
 
-from lightning_modules.callbacks.checkpoint_by_iteration import CheckpointByIteration
+from lightning_modules.callbacks.checkpoint_by_iteration import CheckedFiles, CheckpointByIteration
 from lightning_modules.callbacks.record import Record, StopAtIteration
-from lightning_modules.pretrained.checkpoint import read_checkpoint
+from lightning_modules.pretrained.checkpoint import CheckpointError, read_checkpoint
 
 
 def run(folder, iterations, *, every=2, validate_every=4, resume=None, module=None):
@@ -25,6 +26,31 @@ def test_last_previous_and_best_are_written_whole_and_load_with_weights_only(tmp
     last = read_checkpoint(tmp_path / "last.ckpt")
     assert last["iteration"] == 6 and last["samples_seen"] == 24 and last["config"] == {"model": {"lr": 0.5}}
     assert read_checkpoint(tmp_path / "previous.ckpt")["iteration"] == 4
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    (tmp_path / "last.ckpt.tmp").write_bytes(b"half a checkpoint")
+    run(tmp_path, 2)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_run_that_goes_on_from_the_best_checkpoint_of_its_end_has_a_last_one(tmp_path):
+    run(tmp_path, 4, every=4)
+    for name in ("last", "previous"):
+        (tmp_path / f"{name}.ckpt").unlink(missing_ok=True)
+    run(tmp_path, 4, every=4, resume=tmp_path / "best.ckpt")
+    last, best = (read_checkpoint(tmp_path / f"{name}.ckpt") for name in ("last", "best"))
+    assert last["iteration"] == 4 and torch.equal(last["state_dict"]["ab"], best["state_dict"]["ab"])
+
+
+def test_the_trainer_writes_and_reads_files_that_are_checked(tmp_path):
+    files, path = CheckedFiles(), tmp_path / "last.ckpt"
+    content = {"state_dict": {"w": torch.ones(9)}, "config": {}, "iteration": 1}
+    files.save_checkpoint(content, path)
+    assert files.load_checkpoint(path)["iteration"] == 1
+    path.write_bytes(path.read_bytes().replace(b"\x80\x3f", b"\x80\x3e"))
+    with pytest.raises(CheckpointError, match="has changed since"):
+        files.load_checkpoint(path)
 
 
 def test_best_keeps_the_weights_of_the_highest_score(tmp_path):

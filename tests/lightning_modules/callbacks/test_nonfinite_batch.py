@@ -30,3 +30,11 @@ def test_other_errors_leave_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError):
         fit(Broken(), synthetic(2), [NonFiniteBatch(tmp_path)])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_weights_that_gave_the_bad_number_are_left_with_the_batch(tmp_path):
+    module = Planted()
+    with pytest.raises(NonFiniteError):
+        fit(module, synthetic(6), [NonFiniteBatch(tmp_path)])
+    left = torch.load(tmp_path / "nonfinite_rank0.pt", weights_only=True)
+    assert torch.equal(left["state_dict"]["ab"], module.ab.detach()) and module.ab.abs().max() > 0

@@ -28,5 +28,16 @@ def test_rows_count_iterations_and_hold_bare_terms_rates_and_validations():
     assert train["lr"] == 0.5 and train["iterations_per_second"] > 0
 
 
+def test_a_network_that_does_not_learn_in_an_iteration_has_no_terms_there():
+    class Phases(Flat):
+        def training_step(self, batch, batch_idx):
+            self.terms[f"train/{'g' if self.iteration < 3 else 'd'}/total"] = batch["image"].mean()
+
+    memory = Memory()
+    fit(Phases(), synthetic(3), [Record(1), StopAtIteration(3)], logger=memory, validate_every=3)
+    terms = [{name for name in row if name.startswith("train/")} for _, row in memory.rows[:3]]
+    assert terms == [{"train/g/total"}, {"train/g/total"}, {"train/d/total"}]
+
+
 def test_stop_at_iteration_ends_a_longer_stream():
     assert fit(Flat(), synthetic(50), [StopAtIteration(3)]).lightning_module.iteration == 3

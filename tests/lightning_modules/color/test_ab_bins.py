@@ -8,9 +8,12 @@ from lightning_modules.color.ab_bins import (
     ab_bins,
     accumulate_prior,
     annealed_mean,
+    candidates,
     gamut_nodes,
+    lookup,
     published_prior,
     rebalancing_weights,
+    shared_bins,
     soft_encode,
 )
 from lightning_modules.color.lab import rgb_to_lab
@@ -297,3 +300,15 @@ def test_accumulate_prior_adds_batches_and_takes_every_stride_th_pixel():
         accumulate_prior(counts, ab, stride=4)
     picked = accumulate_prior(torch.zeros(313, dtype=torch.float64), ab[:, :, [0, 4]][..., [0, 4]])
     assert counts.sum().item() == pytest.approx(8) and torch.allclose(counts, 2 * picked)
+
+
+def test_what_an_evaluation_kept_serves_a_training():
+    for kept in (gamut_nodes, shared_bins, candidates, lookup):
+        kept.cache_clear()
+    with torch.inference_mode():
+        annealed_mean(torch.zeros(1, 313, 1, 1), 0.38)
+        soft_encode(torch.zeros(1, 2, 1, 1), neighbours=5)
+    logits = torch.zeros(1, 313, 1, 1, requires_grad=True)
+    annealed_mean(logits, 0.38).sum().backward()
+    assert logits.grad.abs().sum() > 0
+    assert not any(table.is_inference() for table in lookup(5, torch.device("cpu"))[:3])

@@ -3,7 +3,7 @@ import pytest
 import torch
 from skimage import color
 
-from lightning_modules.color.yuv import rgb_to_yuv, yuv_to_rgb
+from lightning_modules.color.yuv import reduce_uv, rgb_to_yuv, yuv_to_rgb
 
 
 def colour_cube(levels=33):
@@ -59,3 +59,27 @@ def test_gradient_of_luma_is_its_weights():
 def test_rgb_to_yuv_refuses_bytes():
     with pytest.raises(AssertionError, match=r"RGB in \[0, 1\]; got torch.uint8"):
         rgb_to_yuv(torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
+
+
+def test_reduce_uv_leaves_the_colours_of_rgb_alone():
+    yuv = rgb_to_yuv(colour_cube(9))
+    assert torch.allclose(reduce_uv(yuv), yuv, atol=1e-6)
+
+
+def test_reduce_uv_brings_every_colour_inside_with_its_luma_and_hue_and_no_further_than_needed():
+    random = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(0))
+    yuv = torch.cat([random[:, :1], random[:, 1:] - 0.5], dim=1)
+    inside = reduce_uv(yuv)
+    assert torch.equal(inside[:, 0], yuv[:, 0])
+    assert torch.allclose(rgb_to_yuv(yuv_to_rgb(inside)), inside, atol=1e-5)  # clipping had nothing to do
+    assert not torch.allclose(rgb_to_yuv(yuv_to_rgb(yuv)), yuv, atol=0.1)
+    cross = yuv[:, 1] * inside[:, 2] - yuv[:, 2] * inside[:, 1]
+    assert cross.abs().max() < 1e-6 and (yuv * inside)[:, 1:].sum(1).min() >= 0
+    moved = (inside - yuv).abs().amax(1)[0] > 1e-3
+    rgb = yuv_to_rgb(inside)[0, :, moved]
+    assert torch.minimum(rgb, 1 - rgb).amin(0).max() < 1e-5  # on the surface of the cube
+
+
+def test_reduce_uv_makes_black_and_white_of_coloured_black_and_white():
+    yuv = torch.tensor([[0, 0.3, -0.2], [1, -0.1, 0.4], [0, 0, 0]], dtype=torch.float32).T[None, :, None]
+    assert yuv_to_rgb(reduce_uv(yuv))[0, :, 0].T.flatten().tolist() == pytest.approx([0] * 3 + [1] * 3 + [0] * 3)

@@ -129,6 +129,7 @@ def test_receptive_field_of_an_output_pixel_is_349_pixels():
     net = ColorfulNet(width=1).double().eval()
     for layer in net.trained_layers():
         nn.init.constant_(layer.weight, 1 / layer.weight[0].numel())
+        nn.init.zeros_(layer.bias)
     lightness = torch.full((1, 1, 16, 800), 100.0, dtype=torch.double, requires_grad=True)
     net(lightness)[0, 0, 2, 100].backward()
     support = lightness.grad[0, 0].abs().sum(0).nonzero().flatten()
@@ -165,13 +166,13 @@ def test_decoding_by_the_released_last_layer_gives_the_same_colours():
     lightness = rgb_to_lab(photo())[:, :1]
     logits = module(lightness)
     by_release = module.network.model_out(torch.softmax(logits / 0.38, dim=1)) * 110
-    torch.testing.assert_close(module.predict_ab(lightness), by_release, atol=1e-3, rtol=0)
+    torch.testing.assert_close(module.predict_chroma(lightness), by_release, atol=1e-3, rtol=0)
 
 
 def test_predicted_ab_is_the_annealed_mean_at_a_quarter_of_the_size():
     module = small(temperature=0.77).eval()
     lightness = rgb_to_lab(photo())[:, :1]
-    ab = module.predict_ab(lightness)
+    ab = module.predict_chroma(lightness)
     assert ab.shape == (2, 2, 8, 8)
     torch.testing.assert_close(ab, annealed_mean(module(lightness), 0.77))
 
@@ -280,7 +281,7 @@ def test_l2_variant_has_two_outputs_and_the_summed_squared_error():
     expected = 0.5 * (pred - lab[:, 1:, ::4, ::4]).square().sum() / 2  # Eq. 1, mean over the two images
     seen, _ = gradients(module, image)
     assert seen["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
-    assert module.eval().predict_ab(lab[:, :1]).shape == (2, 2, 8, 8)
+    assert module.eval().predict_chroma(lab[:, :1]).shape == (2, 2, 8, 8)
 
 
 def test_every_trained_parameter_gets_a_gradient():
@@ -295,11 +296,11 @@ def test_bf16_autocast_keeps_the_loss_within_a_percent():
     exact, _ = gradients(module, image)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough, _ = gradients(module, image)
-        ab = module.eval().predict_ab(rgb_to_lab(image)[:, :1])
+        ab = module.eval().predict_chroma(rgb_to_lab(image)[:, :1])
     assert rough["loss"].dtype == ab.dtype == torch.float32
     assert rough["loss"].item() == pytest.approx(exact["loss"].item(), rel=0.01)
     with torch.no_grad():
-        torch.testing.assert_close(ab, module.predict_ab(rgb_to_lab(image)[:, :1]), atol=5.0, rtol=0)
+        torch.testing.assert_close(ab, module.predict_chroma(rgb_to_lab(image)[:, :1]), atol=5.0, rtol=0)
 
 
 # Initial weights

@@ -259,3 +259,9 @@ def test_impossible_settings_are_refused(settings, message):
 def test_images_of_another_size_are_refused():
     with pytest.raises(ValueError, match="model.fine_size = 99 needs data.crop = 99; got images of 64 x 64"):
         small().check({"image": photo(64), "mask": holes(64)})
+
+
+def test_beside_the_mean_colour_16_bits_are_taken_to_float32():
+    planes = torch.full((1, 3, 2, 2), 0.75, dtype=torch.bfloat16)
+    expected = (planes.float() + torch.tensor(MEAN_BGR)[:, None, None]).flip(1) / 255
+    assert torch.equal(from_caffe(planes), expected)

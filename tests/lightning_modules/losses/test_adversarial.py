@@ -46,3 +46,13 @@ def test_no_logit_overflows():
     far = torch.tensor([[-1e4], [1e4]])
     assert nonsaturating_d(far, far).item() == pytest.approx(1e4)
     assert nonsaturating_g(far).item() == pytest.approx(5e3)
+
+
+def test_in_16_bits_the_loss_is_that_of_the_logits_in_float32():
+    real, fake = torch.tensor([[0.3], [1.7]]), torch.tensor([[-0.2], [0.9]])
+    for dtype in (torch.bfloat16, torch.float16):
+        low = real.to(dtype), fake.to(dtype)
+        with torch.autocast("cpu", dtype=dtype):
+            losses = nonsaturating_d(*low), nonsaturating_g(low[1])
+        assert all(loss.dtype == torch.float32 for loss in losses)
+        assert losses[0].item() == nonsaturating_d(low[0].float(), low[1].float()).item()

@@ -9,7 +9,6 @@ from lightning_modules.ops.windows import (
     mirrored,
     place,
     plan,
-    resized,
     thickness,
 )
 
@@ -197,6 +196,14 @@ def test_place_keeps_the_window_in_the_image_where_the_hole_allows():
     assert place(0, 10, 128, 0, 100) == -28  # a window larger than the image holds all of it
 
 
+def test_a_window_whose_holes_others_have_filled_is_not_looked_at():
+    boxes = [(33, 2, 49, 22), (4, 4, 6, 33), (6, 37, 16, 44), (48, 6, 55, 18)]
+    image, mask, network = picture(64, 64), mask_of(64, 64, *boxes), Recorder()
+    done = complete_by_windows(network, image, mask, **WHOLE)
+    assert (done[(mask > 0).expand_as(done)] == 0.25).all()
+    assert len(network.shown) < len(plan(mask[0, 0].numpy() > 0, **WHOLE))
+
+
 def test_mirrored_runs_back_and_forth_without_repeating_the_border():
     assert mirrored(-2, 9, 4).tolist() == [2, 1, 0, 1, 2, 3, 2, 1, 0]
     assert mirrored(-1, 3, 1).tolist() == [0, 0, 0]
@@ -218,11 +225,6 @@ def test_a_resampled_pixel_that_touches_the_hole_is_unknown():
     ((shown, hole),) = network.shown
     assert torch.allclose(shown[:, :1], 1 - hole)  # no mixture of the hole's 0 and the surroundings' 1
     assert 0 < hole.mean() < 0.5
-
-
-def test_resized_at_the_same_side_is_the_same_tensor():
-    plane = picture(5, 5)
-    assert resized(plane, 5) is plane and resized(plane, 8).shape == (1, 3, 8, 8)
 
 
 def test_a_mask_of_another_shape_is_refused():
