@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message)
 
     def parse_args(self, args=None, namespace=None):
-        parsed, unknown = self.parse_known_args(args, namespace)
+        parsed, unknown = self.parse_known_intermixed_args(args, namespace)
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]
             raise UserError(f"no option '{unknown[0]}'{nearest(unknown[0], options)}")

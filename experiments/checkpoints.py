@@ -2,19 +2,31 @@
 
 from experiments.compose import build
 from experiments.errors import UserError
+from lightning_modules.base import PaperModule
 from lightning_modules.pretrained.checkpoint import read_checkpoint
+from lightning_modules.pretrained.settings import model_settings, named_state
+
+
+def task_of(module):
+    """The folder of lightning_modules that a paper's file is in, such as 'inpainting'."""
+    return type(module).__module__.split(".")[1]
 
 
 def load_module(path, task=None):
-    """(module in eval mode on the CPU, checkpoint). `task`: 'colorization' or 'inpainting', where one is required."""
+    """(module in eval mode on the CPU, checkpoint). `task`: what `task_of` must give, where one is required."""
     checkpoint = read_checkpoint(path)
-    module = build(checkpoint["config"]["model"], f"{path}: model")
-    found = type(module).__module__.split(".")[1]
+    module = build(model_settings(checkpoint, path), f"{path}: model")
+    if not isinstance(module, PaperModule):
+        raise UserError(f"{path} holds no model of a paper but a {type(module).__name__}")
+    found = task_of(module)
     if task is not None and found != task:
         raise UserError(f"{path} holds a model for {found} ({type(module).__name__}); this verb needs one for {task}")
+    if "part" in checkpoint:
+        raise UserError(f"{path} holds {checkpoint['part']}")
     try:
-        module.load_state_dict(checkpoint["state_dict"])
+        module.load_state_dict(named_state(checkpoint, path))
     except RuntimeError as error:
         mismatch = str(error).splitlines()[1].strip()
         raise UserError(f"{path} does not hold the weights of {type(module).__name__}: {mismatch}") from None
+    module.class_names = checkpoint.get("class_names")
     return module.eval(), checkpoint

@@ -9,16 +9,19 @@ import warnings
 from experiments.errors import UserError, nearest
 
 VERBS = {  # verb: (module with `parser` and `run`, what it does)
-    "train": ("experiments.train", "train a paper on a data set"),
-    "evaluate": ("experiments.evaluate", "score checkpoints and baselines by a protocol"),
-    "colorize": ("experiments.colorize", "colour photographs with a checkpoint"),
-    "inpaint": ("experiments.inpaint", "fill holes in photographs with a checkpoint"),
-    "papers": ("experiments.papers", "table of the papers that are implemented"),
-    "config": ("experiments.config", "show, list and check configurations"),
-    "data": ("experiments.data", "statistics, previews, priors and health of a data set"),
-    "doctor": ("experiments.doctor", "versions, devices, wandb state and weight files"),
-    "benchmark": ("experiments.benchmark", "speed and memory as ratios in one run"),
+    "train": ("experiments.verbs.train", "train a paper on a data set"),
+    "evaluate": ("experiments.verbs.evaluate", "score checkpoints and baselines by a protocol"),
+    "runs": ("experiments.verbs.runs", "list, compare and clean up the runs on disk"),
+    "colorize": ("experiments.verbs.colorize", "colour photographs with a checkpoint"),
+    "inpaint": ("experiments.verbs.inpaint", "fill holes in photographs with a checkpoint"),
+    "papers": ("experiments.verbs.papers", "table of the papers that are implemented"),
+    "config": ("experiments.verbs.config", "show, list and check configurations"),
+    "data": ("experiments.verbs.data", "statistics, previews, priors, health, masks and shards of a data set"),
+    "doctor": ("experiments.verbs.doctor", "versions, devices, wandb state and weight files"),
+    "benchmark": ("experiments.verbs.benchmark", "speed and memory as ratios in one run"),
 }
+# package: the extra that brings it
+OPTIONAL = {"optuna": "sweep", "sqlalchemy": "sweep", "submitit": "slurm", "litdata": "stream"}
 
 
 def usage():
@@ -33,16 +36,16 @@ def main(argv=None):
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return 0
-    verb, *rest = argv
+    verb, *rest = elsewhere(argv)
     # Threads that wait for each other sleep instead of spinning: on a CPU that has other work to do, a training ran
     # eight times faster with it (measured, two cores, two other trainings). Must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if verb not in VERBS:
         print(f"chromafill: no verb '{verb}'{nearest(verb, VERBS)}", file=sys.stderr)
         return 2
-    module = importlib.import_module(VERBS[verb][0])
-    quiet()
     try:
+        module = importlib.import_module(VERBS[verb][0])
+        quiet()
         return module.run(module.parser().parse_args(rest)) or 0
     except UserError as error:
         print(f"chromafill {verb}: {error}", file=sys.stderr)
@@ -50,6 +53,12 @@ def main(argv=None):
     except KeyboardInterrupt:
         print(f"chromafill {verb}: interrupted", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        if error.name not in OPTIONAL:
+            raise
+        extra = OPTIONAL[error.name]
+        print(f"chromafill {verb}: needs {error.name}: pip install 'chromafill[{extra}]'", file=sys.stderr)
+        return 2
     except Exception as error:
         user_errors, failures = library_errors()
         if isinstance(error, user_errors + failures) and "CHROMAFILL_TRACEBACK" not in os.environ:
@@ -58,13 +67,23 @@ def main(argv=None):
         raise
 
 
+def elsewhere(argv):
+    """`train ... launcher=slurm --dry-run` as `submit launcher=slurm --dry-run -- train ...`."""
+    if argv[0] == "submit" or not any(word.startswith("launcher=") for word in argv):
+        return argv
+    settings, options = ("launcher=", "launcher."), ("--dry-run", "--help", "-h")
+    to_submit = [word for word in argv if word.startswith(settings) or word in options]
+    return ["submit", *to_submit, "--", *(word for word in argv if word not in to_submit)]
+
+
 def library_errors():
     """(errors that are the user's to mend, errors of a run that explain themselves). Imported late: torch is slow."""
     from datamodules.errors import DataError
     from lightning_modules.base import NonFiniteError
+    from lightning_modules.ops.distributed import LostRank
     from lightning_modules.pretrained.checkpoint import CheckpointError
 
-    return (DataError, CheckpointError), (NonFiniteError,)
+    return (DataError, CheckpointError), (NonFiniteError, LostRank)
 
 
 def quiet():

@@ -1,16 +1,23 @@
 """From overrides on the command line to a plain configuration, and from that to objects."""
 
 import re
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
 
+import yaml
 from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.config_store import store, targets
 from experiments.errors import UserError, nearest
+
+EXPERIMENT_FILE = re.compile(r"experiment=.*\.ya?ml['\"]?$")
 
 
 def compose_config(overrides, name="train"):
@@ -19,28 +26,62 @@ def compose_config(overrides, name="train"):
     overrides: `key=value` strings, as Hydra reads them. Raises UserError with one line for a misspelt key, group or
     value.
     """
+    config, _ = compose_with_choices(overrides, name)
+    return config
+
+
+def compose_with_choices(overrides, name):
+    """What `compose_config` gives, and {group: option} of the options chosen."""
     try:
         return composed(overrides, name)
     except MissingConfigException as error:
-        raise UserError(missing_option(error)) from None
+        raise UserError(in_one_line(missing_option(error))) from None
     except UserError:
         raise
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises plain ValueErrors too
-        raise UserError(explanation(error, overrides, name)) from None
+        raise UserError(in_one_line(explanation(error, overrides, name))) from None
 
 
 def composed(overrides, name):
     store()
     GlobalHydra.instance().clear()
-    with initialize_config_module("configs", version_base="1.3"):
-        config = compose(config_name=name, overrides=list(overrides), return_hydra_config=True)
+    with files_stored(overrides) as overrides, initialize_config_module("configs", version_base="1.3"):
+        config = compose(config_name=name, overrides=overrides, return_hydra_config=True)
     choices = OmegaConf.to_container(config.hydra.runtime.choices)
     own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     plain = OmegaConf.to_container(own, resolve=True, throw_on_missing=False)
     for key, value in flat(plain):
         if value == "???":
             raise UserError(f"{key} has no value; give {key}=... or an experiment=... that sets it")
-    return {"experiment": choices.get("experiment") or "custom"} | plain
+    return {"experiment": choices.get("experiment") or "custom"} | plain, choices
+
+
+@contextmanager
+def files_stored(overrides):
+    """The overrides with experiment=FOLDER/NAME.yaml as experiment=NAME, under which Hydra finds the file inside."""
+    try:
+        yield [stored_file(override) if EXPERIMENT_FILE.match(override) else override for override in overrides]
+    finally:
+        ConfigStore.instance().repo.pop("experiment", None)
+
+
+def stored_file(override):
+    """The override with the name alone."""
+    path = Path(override.partition("=")[2].strip("'\""))
+    if path.stem in (entry.stem for entry in (files("configs") / "experiment").iterdir()):
+        raise UserError(f"{path}: there is an experiment '{path.stem}' already; give the file another name")
+    try:
+        content = OmegaConf.load(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{path} is no YAML: {first_line(error)}") from None
+    if not isinstance(content, DictConfig):
+        raise UserError(
+            f"{path} holds no settings: an experiment file is a mapping, such as configs/experiment/quickstart.yaml"
+        )
+    ConfigStore.instance().store(group="experiment", name=path.stem, node=content, package="_global_")
+    return f"experiment={path.stem}"
 
 
 def options_of(group):
@@ -92,13 +133,18 @@ def without_refused(overrides, name):
     """The configuration without the overrides that are refused; {} where what is left does not compose either."""
     while True:
         try:
-            return composed(overrides, name)
+            return composed(overrides, name)[0]
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             key = refused_key(error)
             kept = [each for each in overrides if not re.match(rf"[+~]*{re.escape(key or '')}[@=]", each)]
             if key is None or len(kept) == len(overrides):
                 return {}
             overrides = kept
+
+
+def in_one_line(text):
+    """A message that quotes what was typed, whose line breaks become spaces."""
+    return " ".join(text.split())
 
 
 def first_line(error):
@@ -124,7 +170,7 @@ def settings_given(overrides):
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
-        raise UserError(first_line(error)) from None
+        raise UserError(in_one_line(first_line(error))) from None
     return {override.key_or_group: override.value() for override in parsed}
 
 
@@ -141,12 +187,21 @@ def build(config, where):
     values = {key: build(value, f"{where}.{key}") for key, value in config.items() if key != "_target_"}
     if "_target_" not in config:
         return values
-    known = targets()
-    if config["_target_"] not in known:
-        raise UserError(
-            f"{where}._target_ '{config['_target_']}' is none of the project's{nearest(config['_target_'], known)}"
-        )
+    known, target = targets(), str(config["_target_"])
+    if target not in known:
+        raise UserError(f"{where}._target_ '{target}' is none of the project's{nearest(target, known)}")
+    require_types(known[target], config, where)
     try:
-        return known[config["_target_"]](**values)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{where}: {error}") from error
+        return known[target](**values)
+    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: PyTorch's, of sizes that no memory holds
+        raise UserError(f"{where}: {in_one_line(str(error))}") from error
+
+
+def require_types(cls, config, where):
+    """UserError for keys that a class does not have and values of another type than its settings: what a checkpoint
+    says of itself was not composed."""
+    given = {key: value for key, value in config.items() if key != "_target_"}
+    try:
+        OmegaConf.merge(OmegaConf.structured(getattr(cls, "Config", cls)), given)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{where}: {in_one_line(first_line(error))}") from None

@@ -15,10 +15,15 @@ from hydra.core.config_store import ConfigStore
 import datamodules
 import datamodules.masks
 from datamodules.base import ImageDataModule
-from lightning_modules import colorization, inpainting
+from lightning_modules import colorization, inpainting, representation, segmentation
 from lightning_modules.base import PaperModule
 
-TASKS = {"inpainting": inpainting, "colorization": colorization}
+TASKS = {
+    "inpainting": inpainting,
+    "colorization": colorization,
+    "segmentation": segmentation,
+    "representation": representation,
+}
 
 
 @dataclass(kw_only=True)
@@ -57,7 +62,7 @@ class TrainSettings:
     resume: str | None = (
         None  # `auto`: the newest valid checkpoint of run_dir, or a fresh start; or a checkpoint's path
     )
-    logger: str = "wandb"  # wandb | none; metrics.csv and samples/ are written in any case
+    logger: Any = "wandb"  # wandb | tensorboard | mlflow | none, or a list; metrics.csv and samples/ come in any case
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
 
@@ -67,9 +72,21 @@ class ProtocolSettings:
 
     name: str
     task: str  # colorization | inpainting
-    metrics: list[str]  # names in experiments/scoring.py
+    metrics: list[str]  # names in experiments/evaluation/metrics.py
+    baselines: list[str] = field(default_factory=list)  # rows beside the checkpoints, of evaluation/baselines.py
+    buckets: list[float] = field(default_factory=list)  # limits of the hole ratio, for a table of each range
     quantise: bool = True  # score pictures as they would be saved, in 8 bits
     decoder: dict[str, Any] = field(default_factory=dict)  # model settings for predicting: +protocol.decoder.x=1
+
+
+@dataclass(kw_only=True)
+class NetworkSettings:
+    """Files of the networks that some metrics are measured with; without one it is looked for in torch.hub's folder,
+    and metrics whose network is not there are left out. `random`: random weights, which only show that it runs."""
+
+    alexnet: str | None = None  # of torchvision, for LPIPS
+    inception: str | None = None  # of torch-fidelity, for FID, KID, U-IDS and P-IDS
+    vgg16: str | None = None  # of torchvision, for VGG top-1
 
 
 @dataclass(kw_only=True)
@@ -82,6 +99,9 @@ class EvaluateSettings:
     split: str = "test"  # val | test
     seed: int = 0  # of the masks
     output: str | None = None  # default: evaluation/<data>-<protocol> in the run's folder, or evaluations/...
+    logger: Any = "none"  # wandb | none
+    examples: int = 4  # best, middle and worst images each on the page; 0: no page
+    networks: NetworkSettings = field(default_factory=NetworkSettings)
     trainer: DeviceSettings = field(default_factory=DeviceSettings)
 
 

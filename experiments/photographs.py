@@ -14,6 +14,8 @@ import torch
 from datamodules.decoding import SAVING
 from datamodules.errors import UnreadableImage
 from experiments.errors import UserError, nearest
+from lightning_modules.ops.pieces import require_colours
+from lightning_modules.ops.png import to_uint8
 
 SUFFIXES = (*SAVING, ".avif", ".gif", ".jp2", ".mpo")  # what a search takes for photographs
 ENDINGS = {"png": ".png", "jpg": ".jpg"}
@@ -82,9 +84,9 @@ def pick_device(name):
 def plan(arguments):
     """[Work] for the photographs that PATH names, each once. UserError where there are none or OUT does not fit."""
     out = Path(arguments.output or arguments.folder)
-    if out.suffix.lower() in SUFFIXES and not out.is_dir():
+    if out.suffix.lower() in SUFFIXES and not os.path.isdir(out):
         return [single(arguments, out)]
-    if out.exists() and not out.is_dir():
+    if os.path.exists(out) and not os.path.isdir(out):
         raise UserError(f"-o {out} is a file; a folder is expected, or a name ending in {' '.join(SAVING)}")
     found = {}
     for word in arguments.paths:
@@ -166,7 +168,7 @@ def real(path):
 def neighbour(word):
     """'; nearest: x' for a misspelt name, among what lies beside it."""
     folder = Path(word).parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return f"; there is no folder {folder}"
     close = nearest(Path(word).name, os.listdir(folder))
     return close if close.startswith("; nearest") else ""
@@ -261,8 +263,7 @@ def say(line):
     print(line, file=sys.stderr, flush=True)
 
 
-def to_uint8(image):
+def finished(image):
     """RGB in [0,1] -> uint8 on the CPU, rounded. ValueError where the model gave inf or NaN."""
-    if not image.isfinite().all():
-        raise ValueError("the model's result holds values that are not finite; is the checkpoint sound?")
-    return (image * 255).round().clamp(0, 255).byte().cpu()
+    require_colours(image)
+    return to_uint8(image).cpu()

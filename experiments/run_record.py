@@ -4,9 +4,12 @@ import json
 import os
 import platform
 import secrets
+import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import torch
 import yaml
 
 from experiments.errors import UserError
+from experiments.processes import this_process
 
 LIBRARIES = ("torch", "torchvision", "lightning", "torchmetrics", "kornia", "numpy", "pillow", "wandb")
 RUN_DIR = "CHROMAFILL_RUN_DIR"  # how rank 0 tells the processes that it starts
@@ -24,7 +28,7 @@ def run_folder(config):
     """The folder of this run, made with its sub-folders. The same on every rank."""
     chosen = os.environ.get(RUN_DIR) or config["run_dir"]
     if chosen is None:
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        if int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1) > 1:
             raise UserError("run_dir=... is needed when the processes are started from outside, to be the same for all")
         chosen = Path("runs", config["experiment"], f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
     os.environ[RUN_DIR] = str(chosen)
@@ -38,10 +42,14 @@ def run_folder(config):
 
 
 def write_text(path, text):
-    """Writes a file under a temporary name and renames it."""
+    """Writes a file under a temporary name and renames it. OSError leaves the file that was there, and no other."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, newline="")
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def commit():
@@ -73,22 +81,62 @@ def peak_memory(device):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def set_actions(actions):
+    """{signal: what it did before}. The old handlers may raise once more while they are replaced."""
+    before = None
+    while True:
+        try:
+            before = before or {number: signal.getsignal(number) for number in actions}
+            for number, action in actions.items():
+                signal.signal(number, action)
+        except (RuntimeError, KeyboardInterrupt, SystemExit):
+            continue
+        return before
+
+
+@contextmanager
+def undisturbed():
+    """Signals are left aside inside. When a run is broken off, loader processes die too, and PyTorch's handler raises
+    for each of them wherever the main thread happens to be; a second SIGTERM may come on top."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = {"SIGTERM": signal.SIG_IGN, "SIGINT": signal.SIG_IGN, "SIGCHLD": signal.SIG_DFL}
+    numbers = {getattr(signal, name): action for name, action in names.items() if hasattr(signal, name)}
+    before = set_actions(numbers)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def is_finished(folder):
+    """Whether the run's record says that it came to its end."""
+    try:
+        return json.loads((folder / "run.json").read_text())["status"] == "finished"
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 class RunRecord(pl.Callback):
-    """config.yaml and run.json: status, command, seed, commit, versions, device, speed, peak memory, wall time."""
+    """config.yaml and run.json: status, command, process, seed, commit, versions, device, speed, memory, wall time."""
 
     def __init__(self, folder, config):
         self.folder, self.config = folder, config
+        self.measured = {}  # at the last validation; kept in the checkpoint, which may be all that is left of a run
 
     def write(self, status, **more):
         write_text(self.folder / "run.json", json.dumps(self.record | {"status": status} | more, indent=2) + "\n")
 
     def on_fit_start(self, trainer, module):
+        self.started, self.first_iteration = time.time(), module.iteration
         if not trainer.is_global_zero:
             return
         revision, clean = commit()
-        self.started, self.first_iteration = time.time(), module.iteration
         self.record = {
             "command": ["chromafill", *sys.argv[1:]],
+            "process": this_process(),
             "experiment": self.config["experiment"],
             "seed": self.config["seed"],
             "commit": revision,
@@ -102,17 +150,31 @@ class RunRecord(pl.Callback):
         write_text(self.folder / "config.yaml", yaml.safe_dump(self.config, sort_keys=False))
         self.write("running")
 
+    def speed(self, module):
+        """Iterations per second since this process began to train."""
+        return round((module.iteration - self.first_iteration) / (time.time() - self.started), 3)
+
+    def on_validation_end(self, trainer, module):
+        scores = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        self.measured = {"scores": scores, "iterations_per_second": self.speed(module)}
+
+    def state_dict(self):
+        return self.measured
+
+    def load_state_dict(self, state_dict):
+        self.measured = state_dict
+
     def finish(self, trainer, module, status, **more):
         if not trainer.is_global_zero:
             return
-        seconds = time.time() - self.started
+        trained = module.iteration > self.first_iteration
         self.write(
             status,
             iteration=module.iteration,
-            wall_seconds=round(seconds, 1),
-            iterations_per_second=round((module.iteration - self.first_iteration) / seconds, 3),
+            wall_seconds=round(time.time() - self.started, 3),
+            iterations_per_second=self.speed(module) if trained else self.measured.get("iterations_per_second", 0.0),
             peak_memory_bytes=peak_memory(module.device),
-            scores={k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("val/")},
+            scores=self.measured.get("scores", {}),
             **more,
         )
 
@@ -122,5 +184,8 @@ class RunRecord(pl.Callback):
 
     def on_exception(self, trainer, module, exception):
         if hasattr(self, "record"):
-            interrupted = isinstance(exception, KeyboardInterrupt)
-            self.finish(trainer, module, "interrupted" if interrupted else "failed", reason=str(exception))
+            # Lightning's answer to SIGTERM is a SystemExit
+            interrupted = isinstance(exception, KeyboardInterrupt | SystemExit) or trainer.received_sigterm
+            status, reason = "interrupted" if interrupted else "failed", str(exception) or type(exception).__name__
+            with undisturbed(), suppress(OSError):  # of a full disk, which may be what ended the run
+                self.finish(trainer, module, status, reason=reason)

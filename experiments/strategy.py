@@ -1,14 +1,20 @@
 """Several processes: which strategy, and how many processes there will be."""
 
 import os
+import sys
+import threading
+import time
 
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.errors import UserError
-from lightning_modules.ops.distributed import average_over_ranks_
+from lightning_modules.ops.distributed import LostRank, average_over_ranks_, meeting
+
+FIRST_PROCESS = "CHROMAFILL_FIRST_PROCESS"  # its number, for the processes that it starts
 
 
 class AveragedGradients(DDPStrategy):
@@ -20,17 +26,59 @@ class AveragedGradients(DDPStrategy):
     code serves papers with one optimiser and with two, and accumulation communicates only when an optimiser moves.
 
     In training, batch norm normalises each process by its own share of the batch. Its running statistics are averaged
-    after every step, so that all processes validate with the same network and any of them could write the checkpoint.
+    when an optimiser moves and before validation, so that all processes validate with the same network and any of them
+    could write the checkpoint; between those times they are linear in what is averaged, so nothing is lost.
     """
 
     def configure_ddp(self):
         for tensor in self.model.state_dict().values():
             distributed.broadcast(tensor, src=0)
 
+    def barrier(self, *args, **kwargs):
+        with meeting():
+            super().barrier(*args, **kwargs)
+
+    def broadcast(self, *args, **kwargs):
+        with meeting():
+            return super().broadcast(*args, **kwargs)
+
+    def reduce(self, *args, **kwargs):
+        with meeting():
+            return super().reduce(*args, **kwargs)
+
+    def on_exception(self, exception):
+        """Leaves the traceback for torchrun to print last, as the cause of the run's end."""
+        super().on_exception(exception)
+        if isinstance(exception, Exception) and not isinstance(exception, LostRank):
+            get_error_handler().record_exception(exception)
+
     def training_step(self, *args, **kwargs):
         output = super().training_step(*args, **kwargs)
-        average_over_ranks_(running_statistics(self.model))
+        if self.lightning_module.iteration % self.lightning_module.accumulate == 0:
+            average_over_ranks_(running_statistics(self.model))
         return output
+
+    def on_validation_start(self):
+        average_over_ranks_(running_statistics(self.model))
+
+
+def end_with_first_process(every=2.0):
+    """Lets a process that Lightning started end soon after the one that started it, even from inside a collective.
+
+    Lightning's first process ends the others when one of them fails, but nobody does when it is itself killed: on GPUs
+    they would wait for it, and keep the memory, for half an hour. Looks every so many seconds.
+    """
+    first = int(os.environ.setdefault(FIRST_PROCESS, str(os.getpid())))
+    if os.getppid() != first:
+        return
+
+    def watch():
+        while os.getppid() == first:
+            time.sleep(every)
+        print(f"process {os.getpid()} ends: process {first}, which started it, is gone", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def running_statistics(network):
@@ -56,4 +104,7 @@ def process_count(settings):
 
 def strategy_for(settings):
     """The strategy argument of Lightning's Trainer."""
-    return AveragedGradients() if process_count(settings) * settings["num_nodes"] > 1 else "auto"
+    if process_count(settings) * settings["num_nodes"] == 1:
+        return "auto"
+    end_with_first_process()
+    return AveragedGradients()

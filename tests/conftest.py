@@ -1,5 +1,7 @@
-"""Nothing that a test does is seen outside of it: no cache, no run folder and no wandb account of the person's own."""
+"""Nothing that a test does is seen outside of it: no cache, run folder or wandb account of the person's own, and no
+process is left."""
 
+import multiprocessing
 import os
 
 import pytest
@@ -13,3 +15,10 @@ def nothing_of_the_persons_own(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("CHROMAFILL_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("CHROMAFILL_RUN_DIR", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left():
+    """One that does not end would keep the tests from ending."""
+    yield
+    assert multiprocessing.active_children() == []

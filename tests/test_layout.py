@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from experiments.config_store import TASKS
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("lightning_modules", "datamodules", "experiments", "configs")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-PAPERS = [
-    path for task in ("inpainting", "colorization") for path in (ROOT / "lightning_modules" / task).glob("[!_]*.py")
-]
+PAPERS = [path for task in TASKS for path in (ROOT / "lightning_modules" / task).glob("[!_]*.py")]
 
 
 def imports(path):
@@ -40,7 +40,7 @@ def test_packages_import_only_what_lies_below_them(path):
 
 @pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
 def test_a_paper_imports_no_other_paper(path):
-    tasks = ("lightning_modules.inpainting", "lightning_modules.colorization", "lightning_modules.restoration")
+    tasks = tuple(f"lightning_modules.{task}" for task in TASKS)
     assert [name for name in imports(path) if name.startswith(tasks)] == []
 
 

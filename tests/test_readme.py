@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli import VERBS
+from experiments.cli import VERBS, elsewhere
 from experiments.compose import compose_config, options_of
 from experiments.config_store import data_sets, mask_generators, papers
 
@@ -33,8 +33,11 @@ def test_ci_runs_the_readmes_test_command():
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_parses(words):
-    verb, *rest = words
+    verb, *rest = elsewhere(words)
     arguments = importlib.import_module(VERBS[verb][0]).parser().parse_args(rest)
+    if verb == "submit":
+        verb, *rest = arguments.command
+        arguments = importlib.import_module(VERBS[verb][0]).parser().parse_args(rest)
     if verb == "train":
         assert compose_config(arguments.overrides)["iterations"] >= 1
 
@@ -54,6 +57,13 @@ def test_every_verb_paper_data_set_mask_and_experiment_is_mentioned():
     shorthand = {experiment for experiment in options_of("experiment") if f"`{experiment}`" not in README}
     endings = re.findall(r"`(_\w+)`", README)
     assert [name for name in shorthand if not any(name.endswith(ending) for ending in endings)] == []
+
+
+@pytest.mark.parametrize("name", papers())
+def test_parameter_counts_are_those_of_the_modules(name):
+    row = next(line for line in README.splitlines() if line.startswith(f"| [`{name}`]"))
+    trained = sum(p.numel() for p in papers()[name][1]().parameters() if p.requires_grad)
+    assert f"| {trained:,} |" in row
 
 
 def test_no_placeholder_was_left():

@@ -33,6 +33,15 @@ def test_a_misspelt_option_names_the_nearest(capsys):
     assert capsys.readouterr().err == "chromafill data: no option '--outptu'; nearest: --output\n"
 
 
+def test_a_launcher_in_any_command_submits_it(capsys):
+    words = ["ablate", "launcher=local", "ablation=colorful", "launcher.jobs=2", "seeds=3", "--dry-run"]
+    assert cli.main(words) == 0
+    line = f"{sys.executable} -m experiments.cli ablate ablation=colorful seeds=3 &"
+    assert capsys.readouterr().out.splitlines() == [line, line]
+    assert cli.main(["train", "launcher=slurm", "launcher.nodes=0x", "experiment=quickstart"]) == 2
+    assert capsys.readouterr().err.startswith("chromafill submit: launcher.nodes=0x: ")
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [(UserError("wrong"), 2), (DataError("wrong"), 2), (NonFiniteError("wrong"), 1), (KeyboardInterrupt(), 130)],
@@ -52,7 +61,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
 
 
 def raise_in_doctor(error, monkeypatch):
-    from experiments import doctor
+    from experiments.verbs import doctor
 
     def fail(arguments):
         raise error

@@ -23,6 +23,35 @@ def test_an_experiment_sets_model_data_and_length_and_names_the_run():
     assert config["model"]["_target_"] == "lightning_modules.colorization.colorful.Colorful"
 
 
+def test_an_experiment_may_be_a_file_anywhere_and_its_overrides_come_after_it(tmp_path):
+    path = tmp_path / "my scan.yaml"
+    path.write_text(
+        "defaults: [{override /model: colorful}, {override /data: photos}]\nmodel: {width: 8}\niterations: 5"
+    )
+    config = compose_config([f"experiment='{path}'", "model.lr=0.5"])
+    assert (config["experiment"], config["iterations"]) == ("my scan", 5)
+    assert (config["model"]["width"], config["model"]["lr"]) == (8, 0.5)
+    path.write_text(path.read_text().replace("width: 8", "width: 9"))
+    assert compose_config([f"experiment='{path}'"])["model"]["width"] == 9
+    assert "my scan" not in options_of("experiment")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("quickstart.yaml", "iterations: 5", "there is an experiment 'quickstart' already"),
+        ("list.yaml", "[1, 2]", "holds no settings: an experiment file is a mapping"),
+        ("broken.yaml", "a: [", "is no YAML"),
+        ("gone.yml", None, "cannot be read: No such file"),
+    ],
+)
+def test_a_file_that_is_no_experiment_is_refused(name, content, message, tmp_path):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=f"^{tmp_path / name}: ?.*{message}|^{tmp_path / name} {message}"):
+        compose_config([f"experiment={tmp_path / name}"])
+
+
 def test_masks_are_a_group_inside_data_and_can_be_built():
     config = compose_config([*BASE, "masks@data.masks=centre", "data.masks.side=0.25"])
     data = build(config["data"], "data")
@@ -79,3 +108,23 @@ def test_options_come_from_files_and_from_dataclasses():
     assert {"photos", "synthetic", "imagenet", "places"} <= set(options_of("data"))
     assert "quickstart" in options_of("experiment")
     assert "quickstart" in experiments_of("colorful")
+
+
+@pytest.mark.parametrize("override", ["model.width=a\nb", "a\nb", "=\n", "model.loss=é\n"])
+def test_what_was_typed_with_line_breaks_is_quoted_without_them(override):
+    with pytest.raises(UserError) as error:
+        compose_config([*BASE, override])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": "wide"}, "model: Value 'wide' of type 'str' could not be converted to Integer"),
+        ({"width": 10**9}, "model: .*(memory|[Ss]torage|size)"),
+        ({"depth": 1}, "model: Key 'depth' not in 'ColorfulConfig'"),
+    ],
+)
+def test_settings_that_were_not_composed_are_checked_where_they_are_used(settings, message):
+    with pytest.raises(UserError, match=message):
+        build(compose_config(BASE)["model"] | settings, "model")

@@ -1,4 +1,9 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from filelock import FileLock
@@ -51,6 +56,27 @@ def test_a_packing_that_fails_halfway_goes_on_and_ends_with_the_same_files(tmp_p
     packed(tmp_path / "stopped", pictures)
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
     assert next(count) == 9  # 4 before, the one that failed, 4 of the 8 after: none was written twice
+
+
+def test_a_killed_packing_goes_on_and_ends_with_the_same_files(tmp_path, monkeypatch):
+    pictures = write_pictures(tmp_path / "pictures", count=300, size=(160, 160))
+    words = ["data=folder", f"data.root={pictures}", "--side", "128", "--format", "png", "--per-shard", "4"]
+    command = [sys.executable, "-m", "experiments.cli", "data", "pack", *words, "--workers", "2", "-o"]
+    process = subprocess.Popen([*command, str(tmp_path / "shards")], stderr=subprocess.DEVNULL)
+    records = tmp_path / ".shards.packing/records/train"
+    until = time.monotonic() + 60
+    while not (records.is_dir() and len(list(records.iterdir())) > 5):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "shards").exists()
+    settings = {"side": 128, "format": "png", "per_shard": 4}
+    packed(tmp_path / "whole", pictures, **settings)
+    packed(tmp_path / "shards", pictures, **settings)
+    whole, shards = contents(tmp_path / "whole"), contents(tmp_path / "shards")
+    commits = [json.loads(each.pop("manifest.json")) for each in (whole, shards)]
+    assert shards == whole and commits[0] == commits[1]
 
 
 def test_two_packings_do_not_write_into_one_folder(tmp_path, pictures, monkeypatch):

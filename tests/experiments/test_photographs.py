@@ -9,7 +9,7 @@ from datamodules.errors import DataError, UnreadableImage
 from experiments import photographs
 from experiments.arguments import Parser
 from experiments.errors import UserError
-from experiments.photographs import Tally, Work, add_options, pick_device, plan, search, to_uint8
+from experiments.photographs import Tally, Work, add_options, finished, pick_device, plan, search
 
 
 @pytest.fixture(autouse=True)
@@ -277,9 +277,9 @@ def test_counts_are_integers_of_at_least_one(text):
 
 def test_pixels_are_rounded_and_never_wrap():
     image = torch.tensor([-0.1, 0.0, 0.499 / 255, 0.501 / 255, 1.0, 1.1])
-    assert to_uint8(image).tolist() == [0, 0, 0, 1, 255, 255]
+    assert finished(image).tolist() == [0, 0, 0, 1, 255, 255]
 
 
 def test_a_result_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="values that are not finite; is the checkpoint sound"):
-        to_uint8(torch.tensor([0.5, float("nan")]))
+        finished(torch.tensor([0.5, float("nan")]))

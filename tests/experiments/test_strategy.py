@@ -1,18 +1,24 @@
+import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.strategies import DDPStrategy
 
 from experiments.errors import UserError
-from experiments.strategy import process_count
+from experiments.strategy import AveragedGradients, process_count
+from lightning_modules.ops.distributed import LostRank
 
 
-def trained(folder, paper, processes, statistics):
+def trained(folder, paper, processes, statistics, accumulate=1):
     """The weights of each rank after a few steps: [state dict of rank 0, ...]."""
     program = Path(__file__).with_name("ranks.py")
-    command = [sys.executable, program, folder, paper, str(processes), statistics]
+    command = [sys.executable, program, folder, paper, str(processes), statistics, str(accumulate)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return [torch.load(folder / f"{processes}_rank{rank}.pt", weights_only=True) for rank in range(processes)]
@@ -35,6 +41,87 @@ def test_two_ranks_of_batch_2_take_the_steps_of_one_rank_of_batch_4(paper, tmp_p
         assert torch.allclose(two[key].float(), value.float(), rtol=1e-4, atol=1e-5), key
         moved += value.numel()
     assert moved > 1000
+
+
+@pytest.mark.parametrize("paper, optimisers", [("colorful", 1), ("context_encoder", 2)])
+def test_ranks_communicate_only_when_an_optimiser_moves(paper, optimisers, tmp_path):
+    """One collective for each optimiser, and one for running statistics."""
+    first, second = trained(tmp_path, paper, 2, "own", accumulate=4)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    for rank in range(2):
+        counts = json.loads((tmp_path / f"2_rank{rank}.json").read_text())
+        assert counts == [0, 0, 0, optimisers + 1] * 3
+
+
+class Peer:
+    """Stands for gloo with a process that is gone."""
+
+    def __call__(self, *args, **kwargs):
+        raise RuntimeError("[/src/pair.cc:545] Read error [127.0.0.1]:24: Connection reset by peer. This is. Look")
+
+
+@pytest.mark.parametrize("call", ["barrier", "broadcast", "reduce"])
+def test_a_lost_process_is_one_line_whatever_the_others_were_doing(call, monkeypatch):
+    monkeypatch.setattr(DDPStrategy, call, Peer())
+    monkeypatch.setattr("lightning_modules.ops.distributed.distributed.get_rank", lambda: 3)
+    expected = (
+        "rank 3 waited for another process of this run, which is gone; its own error stands further up, unless it was "
+        "killed (Read error [127.0.0.1]:24: Connection reset by peer)"
+    )
+    with pytest.raises(LostRank) as lost:
+        getattr(AveragedGradients(), call)(torch.ones(1))
+    assert str(lost.value) == expected
+
+
+def test_torchrun_is_left_the_traceback_of_the_cause_but_not_of_what_it_caused(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    strategy = AveragedGradients()
+    for consequence in (LostRank("gone"), SystemExit(75), KeyboardInterrupt()):
+        strategy.on_exception(consequence)
+    assert not (tmp_path / "error.json").exists()
+    try:
+        raise ZeroDivisionError("of this rank")
+    except ZeroDivisionError as error:
+        strategy.on_exception(error)
+    left = json.loads((tmp_path / "error.json").read_text())["message"]
+    assert left["message"] == "ZeroDivisionError: of this rank" and "Traceback" in left["extraInfo"]["py_callstack"]
+
+
+CHILD = """
+import sys, time
+from experiments.strategy import end_with_first_process
+end_with_first_process(every=0.1)
+print("watching", flush=True)
+time.sleep(60)
+"""
+FIRST = """
+import os, subprocess, sys, time
+os.environ["CHROMAFILL_FIRST_PROCESS"] = str(os.getpid() if sys.argv[1] == "first" else 1)
+child = subprocess.Popen([sys.executable, "-c", sys.argv[2]], stdout=subprocess.PIPE, text=True)
+child.stdout.readline()
+print(child.pid, flush=True)
+"""
+
+
+@pytest.mark.parametrize("who", ["first", "other"])
+def test_a_process_ends_with_the_one_that_started_it_and_with_no_other(who):
+    """FIRST ends at once; the child, asleep, goes along only where FIRST is named as the first process."""
+    first = subprocess.Popen([sys.executable, "-c", FIRST, who, CHILD], stdout=subprocess.PIPE, text=True)
+    child = int(first.stdout.readline())
+    first.wait()
+    deadline = time.monotonic() + (20 if who == "first" else 1)
+    while alive(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert alive(child) == (who == "other")
+    if who == "other":
+        os.kill(child, signal.SIGKILL)
+
+
+def alive(pid):
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def settings(**changes):

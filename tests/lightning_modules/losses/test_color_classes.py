@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from experiments.benchmark_color import torch_peak_bytes
+from experiments.benchmarks.color import torch_peak_bytes
 from lightning_modules.losses.color_classes import (
     class_cross_entropy,
     class_loss,

@@ -1,0 +1,179 @@
+"""Scores with their protocol: what scores.json and per_image.csv hold, and how they are written."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from experiments.evaluation.metrics import METRICS, SetMetric
+from experiments.evaluation.scoring import seconds_per_image
+from experiments.evaluation.statistics import Mean, buckets, comparisons, means
+from experiments.run_record import commit
+from lightning_modules.metrics.pixel import PSNR_CAP
+
+LIBRARIES = (
+    "torch", "torchvision", "torchmetrics", "torch-fidelity", "kornia", "numpy", "scipy", "pillow",
+    "opencv-python-headless", "scikit-image", "scikit-learn",
+)  # fmt: skip
+NO_PICTURE = ("flip", "batch_size", "workers")  # data settings that change no picture of an evaluation
+NOT_THE_RULE = (*NO_PICTURE, "_target_", "masks")
+PATHS = ("root", "_list")  # how data settings end that are paths: the hash of the images' names stands for them
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def masks_sha256(digests):
+    """One hash for the masks of a set, from `packed_sha256` of each in the order of the index; None where there are
+    no masks."""
+    return sha256(b"".join(digests)) if digests else None
+
+
+def protocol_record(config, data_name, names, mask_digests, networks):
+    """What two scores must share to stand in one column. names, mask_digests (`packed_sha256`, none without masks): of
+    the images, in the order of the index. networks: {name: identity} of those that metrics used."""
+    protocol, data = config["protocol"], config["data"]
+    masks = data["masks"] and {k: v for k, v in data["masks"].items() if k != "folder"}
+    return {
+        "name": protocol["name"],
+        "task": protocol["task"],
+        "data": data_name,
+        "split": config["split"],
+        "count": len(names),
+        "images_sha256": sha256("\n".join(names).encode()),
+        "rule": {k: v for k, v in data.items() if k not in NOT_THE_RULE and not k.endswith(PATHS)},
+        "masks": masks,
+        "masks_sha256": masks_sha256(mask_digests),
+        "seed": config["seed"],
+        "quantise": protocol["quantise"],
+        "decoder": protocol["decoder"],
+        "psnr_cap": PSNR_CAP,
+        "prior": "published_prior" if "auc_rebalanced" in protocol["metrics"] else None,  # of color/ab_bins.py
+        "networks": networks,
+    }
+
+
+def scores_record(config, protocol, candidates, rows, *, absent, costs, set_scores):
+    """scores.json as a dict. absent: {metric: why}. Identity of a baseline is None."""
+    revision, clean = commit()
+    metrics = METRICS[protocol["task"]]
+    names = [name for name in config["protocol"]["metrics"] if name not in absent]
+    average = means(rows)
+    for candidate, scores in set_scores.items():
+        average[candidate] |= {metric: Mean(value=value) for metric, value in scores.items()}
+    first, *others = [candidate.name for candidate in candidates]
+    return {
+        "protocol": protocol,
+        "protocol_sha256": sha256(json.dumps(protocol, sort_keys=True).encode()),
+        "metrics": {name: described(metrics[name], protocol["networks"]) for name in names},
+        "absent": absent,
+        "rows": [
+            {
+                "name": candidate.name,
+                "checkpoint": candidate.identity or None,
+                "means": {
+                    name: asdict(average[candidate.name][name]) for name in names if name in average[candidate.name]
+                },
+                "cost": cost_record(costs[candidate.name]),
+            }
+            for candidate in candidates
+        ],
+        "buckets": [
+            {"low": low, "high": high, "count": len(of), "rows": bucket_rows(of)}
+            for low, high, of in buckets(rows, config["protocol"]["buckets"])
+        ],
+        "comparisons": [asdict(each) for each in comparisons(rows, first, others)],
+        "command": ["chromafill", *sys.argv[1:]],
+        "precision": config["trainer"]["precision"],
+        "batch_size": config["data"]["batch_size"],
+        "commit": revision,
+        "clean": clean,
+        "versions": {"python": platform.python_version()} | {name: installed(name) for name in LIBRARIES},
+    }
+
+
+def installed(library):
+    """Its version, or None: some are optional."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def described(metric, networks):
+    """Title, unit and so on; the title names weights that are not the published ones."""
+    weights = "published" if metric.network is None else networks[metric.network]["weights"]
+    return {
+        "title": metric.title if weights == "published" else f"{metric.title} ({weights})",
+        "unit": metric.unit,
+        "better": metric.better,
+        "digits": metric.digits,
+        "over": "set" if isinstance(metric, SetMetric) else "images",
+    }
+
+
+def ordered(means, names):
+    """(metric, Mean) pairs in the protocol's order, of those that the candidate has."""
+    return [(name, means[name]) for name in names if name in means]
+
+
+def bucket_rows(rows):
+    """The means of each candidate over some of the images."""
+    if not rows:
+        return []
+    return [
+        {"name": name, "means": {metric: asdict(mean) for metric, mean in of.items()}}
+        for name, of in means(rows).items()
+    ]
+
+
+def cost_record(costs):
+    """Time and memory of the answers alone, without reading images and scoring; memory on a GPU only."""
+    peaks = [cost.peak_bytes for cost in costs if cost.peak_bytes is not None]
+    return {"seconds_per_image": seconds_per_image(costs), "peak_memory_bytes": max(peaks, default=None)}
+
+
+def per_image_csv(names, rows):
+    """One line an image: index, name, hole ratio, what it weighs in a weighted mean, and `<candidate>/<metric>`."""
+    table = []
+    for name, row in zip(names, rows, strict=True):
+        line = {"index": row.index, "name": name}
+        if row.hole_ratio is not None:
+            line["hole_ratio"] = row.hole_ratio
+        line |= {f"{metric}/weight": value for metric, value in row.weights.items()}
+        for candidate, scores in row.scores.items():
+            line |= {f"{candidate}/{metric}": value for metric, value in scores.items()}
+        table.append(line)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    return text.getvalue()
+
+
+def json_text(record):
+    return json.dumps(record, indent=2, allow_nan=False) + "\n"
+
+
+def write_whole(folder, texts):
+    """Files of one result, {name: text}: all are written under temporary names before the first takes its place, so
+    that a full disk leaves what was there."""
+    staged = {}
+    try:
+        for name, text in texts.items():
+            path = Path(folder, f"{name}.tmp")
+            path.write_text(text)
+            staged[name] = path
+    except OSError:
+        for path in staged.values():
+            path.unlink()
+        raise
+    for name, path in staged.items():
+        os.replace(path, Path(folder, name))

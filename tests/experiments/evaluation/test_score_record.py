@@ -1,0 +1,134 @@
+import csv
+import io
+import json
+
+import pytest
+
+from experiments.evaluation.candidates import Candidate
+from experiments.evaluation.score_record import (
+    json_text,
+    masks_sha256,
+    per_image_csv,
+    protocol_record,
+    scores_record,
+    sha256,
+    write_whole,
+)
+from experiments.evaluation.scoring import Cost, Row
+
+CANDIDATES = [
+    Candidate(name="a.ckpt", task="inpainting", identity={"sha256": "0", "iteration": 7}),
+    Candidate(name="baseline/mean_fill", task="inpainting"),
+]
+NAMES = ["x, y.png", "z.png"]
+NETWORKS = {"inception": {"weights": "random weights", "seed": 0}}
+
+
+def config(**data):
+    settings = {"_target_": "d.D", "root": "/data", "test_list": None, "crop": 64}
+    settings |= {"batch_size": 4, "workers": 2, "flip": True}
+    protocol = {"name": "p", "task": "inpainting", "metrics": ["psnr", "lpips", "fid"], "quantise": True}
+    return {
+        "protocol": protocol | {"decoder": {}, "buckets": [0.2, 0.3, 0.4]},
+        "data": settings | {"masks": {"side": 0.5}} | data,
+        "split": "test",
+        "seed": 0,
+        "trainer": {"precision": "32-true"},
+    }
+
+
+def rows(mask=b"m"):
+    return [
+        Row(
+            index=index,
+            mask_sha256=mask,
+            hole_ratio=0.25,
+            scores={"a.ckpt": {"psnr": 20.0 + index}, "baseline/mean_fill": {"psnr": 10.0}},
+            weights={},
+        )
+        for index in range(2)
+    ]
+
+
+def record(names=NAMES, mask=b"m", **data):
+    return protocol_record(config(**data), "photos", names, [mask, mask], NETWORKS)
+
+
+def test_a_protocol_is_the_same_on_another_machine_and_in_another_batch():
+    assert record() == record(root="/elsewhere", test_list="/x", batch_size=1, workers=0, flip=False)
+    assert record()["rule"] == {"crop": 64}
+
+
+@pytest.mark.parametrize("change", [{"names": ["z.png", "x, y.png"]}, {"mask": b"n"}, {"crop": 32}, {"masks": None}])
+def test_a_protocol_differs_with_its_images_masks_and_geometry(change):
+    assert record(**change) != record()
+
+
+def scores(rows):
+    costs = {
+        candidate.name: [Cost(images=4, seconds=1.0, peak_bytes=peak) for peak in (5, 7)] for candidate in CANDIDATES
+    }
+    set_scores = {"a.ckpt": {"fid": 3.0}, "baseline/mean_fill": {"fid": 4.0}}
+    return scores_record(
+        config(), record(), CANDIDATES, rows, absent={"lpips": "no file"}, costs=costs, set_scores=set_scores
+    )
+
+
+def test_masks_have_one_hash_and_where_they_come_from_does_not_matter():
+    assert record()["masks_sha256"] == masks_sha256([b"m", b"m"]) == sha256(b"mm")
+    assert masks_sha256([]) is None
+    assert record(masks={"side": 0.5, "folder": "/here"}) == record(masks={"side": 0.5, "folder": "/there"})
+
+
+def test_scores_hold_means_intervals_units_and_identity():
+    found = scores(rows())
+    assert found["protocol"] == record() and len(found["protocol_sha256"]) == 64
+    assert found["metrics"] == {
+        "psnr": {"title": "PSNR", "unit": "dB", "better": "higher", "digits": 2, "over": "images"},
+        "fid": {"title": "FID (random weights)", "unit": "", "better": "lower", "digits": 2, "over": "set"},
+    }
+    assert found["absent"] == {"lpips": "no file"}
+    first, second = found["rows"]
+    assert (first["name"], first["checkpoint"]) == ("a.ckpt", {"sha256": "0", "iteration": 7})
+    assert first["means"] == {
+        "psnr": {"value": 20.5, "low": 20.0, "high": 21.0},  # each of two images alone is a quarter of all draws
+        "fid": {"value": 3.0, "low": None, "high": None},
+    }
+    assert (second["name"], second["checkpoint"]) == ("baseline/mean_fill", None)
+    assert first["cost"] == {"seconds_per_image": 0.25, "peak_memory_bytes": 7}
+
+
+def test_the_first_candidate_is_compared_with_every_other_and_buckets_hold_their_images():
+    found = scores(rows())
+    (comparison,) = found["comparisons"]
+    assert (comparison["first"], comparison["second"]) == ("a.ckpt", "baseline/mean_fill")
+    assert (comparison["metric"], comparison["difference"], comparison["p"]) == ("psnr", 10.5, 0.5)  # 2 of 4 flips
+    full, empty = found["buckets"]
+    assert (full["low"], full["high"], full["count"], empty["count"], empty["rows"]) == (0.2, 0.3, 2, 0, [])
+    assert [row["means"]["psnr"]["value"] for row in full["rows"]] == [20.5, 10.0]
+
+
+def test_the_table_of_images_survives_commas_in_names():
+    lines = list(csv.DictReader(io.StringIO(per_image_csv(NAMES, rows()))))
+    assert [line["name"] for line in lines] == NAMES
+    assert list(lines[0]) == ["index", "name", "hole_ratio", "a.ckpt/psnr", "baseline/mean_fill/psnr"]
+    assert lines[1]["a.ckpt/psnr"] == "21.0"
+
+
+def test_a_score_that_json_has_not_is_refused_before_anything_is_written():
+    broken = scores(rows())
+    broken["rows"][0]["means"]["psnr"]["value"] = float("nan")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text(broken)
+    assert json.loads(json_text(scores(rows())))["rows"][0]["name"] == "a.ckpt"
+
+
+def test_a_write_that_fails_leaves_the_results_of_before(tmp_path):
+    write_whole(tmp_path, {"a.csv": "old a", "b.json": "old b"})
+    (tmp_path / "b.json.tmp").mkdir()  # as good as a full disk
+    with pytest.raises(OSError):
+        write_whole(tmp_path, {"a.csv": "new a", "b.json": "new b"})
+    (tmp_path / "b.json.tmp").rmdir()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.csv": "old a", "b.json": "old b"}
+    write_whole(tmp_path, {"a.csv": "new a", "b.json": "new b"})
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.csv": "new a", "b.json": "new b"}
