@@ -15,6 +15,7 @@ VERBS = {  # verb: (module with `parser` and `run`, what it does)
     "neighbours": ("experiments.verbs.neighbours", "nearest training images by the features of a layer"),
     "colorize": ("experiments.verbs.colorize", "colour photographs with a checkpoint"),
     "inpaint": ("experiments.verbs.inpaint", "fill holes in photographs with a checkpoint"),
+    "convert": ("experiments.verbs.convert", "make a checkpoint of published weights"),
     "papers": ("experiments.verbs.papers", "table of the papers that are implemented"),
     "config": ("experiments.verbs.config", "show, list and check configurations"),
     "data": ("experiments.verbs.data", "statistics, previews, priors, health, masks and shards of a data set"),
