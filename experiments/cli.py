@@ -12,6 +12,7 @@ VERBS = {  # verb: (module with `parser` and `run`, what it does)
     "train": ("experiments.verbs.train", "train a paper on a data set"),
     "evaluate": ("experiments.verbs.evaluate", "score checkpoints and baselines by a protocol"),
     "runs": ("experiments.verbs.runs", "list, compare and clean up the runs on disk"),
+    "turing": ("experiments.verbs.turing", "make and score a test of whether people tell answers from photographs"),
     "neighbours": ("experiments.verbs.neighbours", "nearest training images by the features of a layer"),
     "colorize": ("experiments.verbs.colorize", "colour photographs with a checkpoint"),
     "inpaint": ("experiments.verbs.inpaint", "fill holes in photographs with a checkpoint"),
