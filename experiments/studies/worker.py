@@ -1,0 +1,265 @@
+"""One worker of a study: takes a trial, trains it in a process of its own, tells how it went, takes the next.
+
+The objective is read from the run's metrics.csv, and pruning decided, here and not in a callback of the training: the
+training is then the same program as any other run, on any number of devices, without a database connection that could
+fail or stall it. What that costs is at most the time between two looks at the file (`LOOK`) of training in vain.
+"""
+
+import csv
+import json
+import logging
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import yaml
+from optuna.exceptions import UpdateFinishedTrialError
+
+from experiments.errors import UserError, nearest
+from experiments.run_record import RUN_DIR, write_text
+from experiments.studies.space import distributions_of, override, pruner_of, sampler_of
+
+log = logging.getLogger(__name__)
+
+TRAINING = (sys.executable, "-m", "experiments.studies.trial_process")
+POLL = 0.25  # seconds between looks at the training's process
+LOOK = 1.0  # seconds between looks at metrics.csv, more where reading it takes long
+PATIENCE = 5.0  # seconds that a training gets to end by itself
+STOPPED = (75, 130, 137)  # exit codes of a training that a signal ended: SIGTERM, SIGINT, the end of its input
+
+
+class Worker:
+    """Works until nothing is left to do or `stop` is called. `id` is unique among all machines."""
+
+    def __init__(self, study):
+        self.study = study
+        self.id = f"{socket.gethostname()}-{os.getpid()}"
+        self.score = study.definition["objective"]["score"]
+        self.distributions = distributions_of(study.definition)
+        self.heartbeat_every = study.rdb.heartbeat_interval
+        self.stopping = False
+        study.optuna.sampler = sampler_of(study.definition, seed=os.getpid())
+        study.optuna.pruner = pruner_of(study.definition)
+
+    def stop(self, *_):
+        """Also a signal handler: it only leaves a mark, and the loops below look at it."""
+        self.stopping = True
+
+    def run(self):
+        log.info("%s: at work on %s", self.id, self.study.folder)
+        while not self.stopping:
+            trial = self.study.take(self.distributions)
+            if trial is not None:
+                self.attempt(trial)
+            elif self.study.has_work():
+                self.pause(self.heartbeat_every)
+            else:
+                break
+        log.info("%s: %s", self.id, "stopped" if self.stopping else "nothing is left to do")
+
+    def pause(self, seconds):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self.stopping:
+            time.sleep(POLL)
+
+    def attempt(self, trial):
+        """From a trial that was taken to its result, or back to waiting."""
+        name = trial.user_attrs["name"]
+        trial.set_user_attr("worker", self.id)
+        folder = self.study.run_dir(name)
+        watch = Watch(self.study, trial, folder / "metrics.csv", self.score)
+        try:
+            ended = self.conclude(trial, folder, watch, self.train(trial, folder, watch))
+        except UserError as error:
+            self.study.fail(trial, str(error))
+            raise
+        except UpdateFinishedTrialError:
+            ended = "was taken over by another worker, since no heartbeat of this one arrived"
+        log.info("%s: %s %s", self.id, name, ended)
+
+    def command(self, trial, folder):
+        words = [*self.study.definition["overrides"], *trial.user_attrs["overrides"]]
+        words += [override(key, value) for key, value in trial.params.items()]
+        return ["train", *words, override("run_dir", str(folder)), "resume=auto"]
+
+    def train(self, trial, folder, watch):
+        """How the training ended: finished | pruned | failed | interrupted. One that has ended is not repeated:
+        a worker may have been killed between the end of a training and telling the study."""
+        watch.report()
+        if status_of(folder) in ("finished", "pruned"):
+            return status_of(folder)
+        chosen = " ".join(f"{key}={value}" for key, value in trial.params.items())
+        log.info("%s: %s starts %s", self.id, folder.name, chosen)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "train.log").open("a") as output:
+            process = subprocess.Popen(
+                [*TRAINING, str(folder), *self.command(trial, folder)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {RUN_DIR: str(folder)},
+                start_new_session=True,
+            )
+        try:
+            status = self.watch(trial, process, watch)
+        finally:
+            end(process)
+        watch.report()
+        if status_of(folder) == "finished":  # also where it did so while it was being stopped
+            return "finished"
+        if status is not None:
+            return status
+        return "interrupted" if process.returncode < 0 or process.returncode in STOPPED else "failed"
+
+    def watch(self, trial, process, watch):
+        """None when the process has ended by itself, or why it is to end."""
+        beat = 0.0
+        while process.poll() is None:
+            if self.stopping:
+                return "interrupted"
+            if time.monotonic() - beat >= self.heartbeat_every:
+                self.study.heartbeat(trial)
+                beat = time.monotonic()
+            if watch.is_due() and watch.report():
+                return "pruned"
+            time.sleep(POLL)
+        return None
+
+    def conclude(self, trial, folder, watch, status):
+        """Tells the study. -> the same for the log"""
+        if status == "finished":
+            return self.finished(trial, watch, record_of(folder)["scores"].get(self.score))
+        if status == "pruned":
+            mark_pruned(folder)
+            self.study.prune(trial)
+            return f"pruned at iteration {max(watch.reported)}"
+        if status == "interrupted":
+            (self.study.give_back if self.stopping else self.study.abandon)(trial)
+            return "interrupted; it resumes from its last checkpoint"
+        iterations = planned(folder)
+        if status_of(folder) != "failed" and iterations in watch.reported:  # killed after its last checkpoint
+            return self.finished(trial, watch, watch.reported[iterations])
+        return self.failed(trial, failure(folder))
+
+    def finished(self, trial, watch, value):
+        if value is None:
+            raise UserError(watch.missing(()))
+        if not math.isfinite(value):
+            return self.failed(trial, f"{self.score} is {value}")
+        self.study.finish(trial, value)
+        return f"finished: {self.score} {value:.6g}"
+
+    def failed(self, trial, reason):
+        self.study.fail(trial, reason)
+        return f"failed: {reason}"
+
+
+class Watch:
+    """The validation scores of a training, as they come: `reported` holds them by iteration."""
+
+    def __init__(self, study, trial, path, score):
+        self.study, self.trial, self.path, self.score = study, trial, path, score
+        self.reported = {}
+        self.next, self.changed = 0.0, None
+
+    def is_due(self):
+        return time.monotonic() >= self.next
+
+    def report(self):
+        """Tells Optuna of new scores, one after the other. -> whether the trial is to be pruned at one of them"""
+        started, prune = time.monotonic(), False
+        for iteration, value in self.new_rows().items():
+            self.trial.report(value, iteration)
+            self.reported[iteration] = value
+            prune = prune or self.trial.should_prune()
+        self.next = time.monotonic() + max(LOOK, 20 * (time.monotonic() - started))
+        return prune
+
+    def new_rows(self):
+        """{iteration: score}; of lines that are written whole."""
+        try:
+            changed = self.path.stat().st_mtime_ns
+            if changed == self.changed:
+                return {}
+            text = self.path.read_text()
+        except FileNotFoundError:
+            return {}
+        self.changed = changed
+        found = {}
+        for row in csv.DictReader(text[: text.rfind("\n") + 1].splitlines()):
+            scores = {name: value for name, value in row.items() if name.startswith("val/") and value}
+            iteration = int(row["iteration"])
+            if scores and self.score not in scores:
+                raise UserError(self.missing(scores))
+            if scores and iteration not in self.reported:
+                found[iteration] = float(scores[self.score])
+        return found
+
+    def missing(self, scores):
+        return f"objective.score: no validation score '{self.score}'{nearest(self.score, scores)}"
+
+
+def end(process):
+    """Ends a training by SIGTERM, or by SIGKILL with the processes that it started where it does not obey."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    process.stdin.close()
+
+
+def record_of(folder):
+    """What run.json of a run holds; {} where there is none yet."""
+    try:
+        return json.loads((folder / "run.json").read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def status_of(folder):
+    return record_of(folder).get("status")
+
+
+def mark_pruned(folder):
+    """The training itself says that it was interrupted; it cannot know by whom."""
+    write_text(folder / "run.json", json.dumps(record_of(folder) | {"status": "pruned"}, indent=2) + "\n")
+
+
+def planned(folder):
+    """`iterations` of a run that has started, None of another."""
+    try:
+        return yaml.safe_load((folder / "config.yaml").read_text())["iterations"]
+    except FileNotFoundError:
+        return None
+
+
+def failure(folder):
+    """One line: why the training says it failed, or the last line that it printed."""
+    record = record_of(folder)
+    lines = (folder / "train.log").read_text(errors="replace").split("\n")
+    said = [line for line in lines if line.strip()]
+    if record.get("status") == "failed":
+        return record["reason"].splitlines()[0]
+    return said[-1].strip() if said else "it ended without a word"
+
+
+def work(worker):
+    """Runs a worker in this process until nothing is left, or until SIGINT or SIGTERM."""
+    keep_log(worker.study.folder / "workers" / f"{worker.id}.log")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, worker.stop)
+    worker.run()
+
+
+def keep_log(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
