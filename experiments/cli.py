@@ -15,6 +15,7 @@ VERBS = {  # verb: (module with `parser` and `run`, what it does)
     "ablate": ("experiments.verbs.ablate", "train a paper's ablation and report it beside the published numbers"),
     "sweep": ("experiments.verbs.sweep", "search settings by many trainings, on one machine or on several"),
     "submit": ("experiments.verbs.submit", "run a verb as a job of a cluster, or in the background"),
+    "dashboard": ("experiments.verbs.dashboard", "make the wandb workspace of a task"),
     "turing": ("experiments.verbs.turing", "make and score a test of whether people tell answers from photographs"),
     "neighbours": ("experiments.verbs.neighbours", "nearest training images by the features of a layer"),
     "colorize": ("experiments.verbs.colorize", "colour photographs with a checkpoint"),
