@@ -26,6 +26,7 @@ VERBS = {  # verb: (module with `parser` and `run`, what it does)
     "data": ("experiments.verbs.data", "statistics, previews, priors, health, masks and shards of a data set"),
     "doctor": ("experiments.verbs.doctor", "versions, devices, wandb state and weight files"),
     "benchmark": ("experiments.verbs.benchmark", "speed and memory as ratios in one run"),
+    "reliability": ("experiments.verbs.reliability", "kills, faults and hostile files, tried on this machine"),
 }
 # package: the extra that brings it
 OPTIONAL = {"optuna": "sweep", "sqlalchemy": "sweep", "submitit": "slurm", "litdata": "stream"}
