@@ -1,5 +1,7 @@
 """Reading PyTorch's files (.pth, .pt, .safetensors) that others wrote."""
 
+from textwrap import shorten
+
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -9,6 +11,10 @@ from lightning_modules.pretrained.checkpoint import CheckpointError
 
 NESTED = ("state_dict", "model", "generator", "netG", "params", "weights")  # keys under which a file keeps its state
 DEEPEST = 4  # of such keys inside each other
+DTYPES = (  # of weights; others, such as float8 and complex numbers, are not read
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+)
 
 
 def plain_content(path):
@@ -40,6 +46,7 @@ def safetensors_tensors(path):
 
 
 def state(content, path):
+    """{key: tensor} of what a file holds, plain arrays. CheckpointError where there are none, or others."""
     for _ in range(DEEPEST):
         nested = [key for key in NESTED if isinstance(content, dict) and isinstance(content.get(key), dict)]
         if not nested:
@@ -47,12 +54,26 @@ def state(content, path):
         content = content[nested[0]]
     tensors = {}
     if isinstance(content, dict):
-        tensors = {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
+        tensors = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise CheckpointError(f"{path} holds no tensors under names")
+    require_plain(tensors, path)
     for key, tensor in tensors.items():
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise CheckpointError(f"{path}: {key!r} has more elements than the file holds for it")
-    if all(str(key).startswith("module.") for key in tensors):
+            raise CheckpointError(f"{path}: {named(key)} has more elements than the file holds for it")
+    if all(key.startswith("module.") for key in tensors):
         tensors = {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
-    return {str(key): tensor for key, tensor in tensors.items()}
+    return tensors
+
+
+def require_plain(tensors, path):
+    """CheckpointError where one is sparse, nested, quantised, complex or without data."""
+    for key, tensor in tensors.items():
+        strided = tensor.layout is torch.strided and not tensor.is_nested
+        if not (strided and tensor.device.type == "cpu" and tensor.dtype in DTYPES):
+            kind = f"{tensor.dtype}, {tensor.layout}, {tensor.device}".replace("torch.", "")
+            raise CheckpointError(f"{path}: {named(key)} is no plain array of real numbers but {kind}")
+
+
+def named(key):
+    return shorten(repr(key), 80, placeholder=" ...")

@@ -1,6 +1,9 @@
 """What a checkpoint says about its model, which may have been written by anybody."""
 
+import torch
+
 from lightning_modules.pretrained.checkpoint import CheckpointError
+from lightning_modules.pretrained.pth import require_plain
 
 
 def model_settings(checkpoint, path):
@@ -14,8 +17,10 @@ def model_settings(checkpoint, path):
 
 
 def named_state(checkpoint, path):
-    """The state of the model in the content of a checkpoint: a dict whose keys are str. CheckpointError for others."""
+    """The state of the model in the content of a checkpoint: a dict whose keys are str and whose tensors are plain
+    arrays. CheckpointError for others."""
     state = checkpoint["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise CheckpointError(f"{path} holds no weights under names")
+    require_plain({key: value for key, value in state.items() if isinstance(value, torch.Tensor)}, path)
     return state

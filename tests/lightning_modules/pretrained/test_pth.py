@@ -79,3 +79,36 @@ def test_an_expanded_tensor_is_refused(tmp_path):
     path = saved(tmp_path / "a.pth", {"w": torch.ones(1).expand(1000, 1000)})
     with pytest.raises(CheckpointError, match="'w' has more elements than the file holds for it"):
         pth_tensors(path)
+
+
+ODD = {
+    "sparse": (lambda: torch.eye(3).to_sparse(), "float32, sparse_coo, cpu"),
+    "CSR": (lambda: torch.eye(3).to_sparse_csr(), "float32, sparse_csr, cpu"),
+    "meta": (lambda: torch.ones(3, device="meta"), "float32, strided, meta"),
+    "nested": (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "float32, strided, cpu"),
+    "quantised": (lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8), "qint8, strided, cpu"),
+    "float8": (lambda: torch.ones(3).to(torch.float8_e4m3fn), "float8_e4m3fn, strided, cpu"),
+    "complex": (lambda: torch.ones(3, dtype=torch.complex64), "complex64, strided, cpu"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of PyTorch, when it makes and reads such tensors
+@pytest.mark.parametrize("odd", ODD)
+def test_tensors_that_are_no_plain_arrays_of_real_numbers_are_refused(tmp_path, odd):
+    make, kind = ODD[odd]
+    path = saved(tmp_path / "a.pth", STATE | {"odd": make()})
+    with pytest.raises(CheckpointError, match=f"a.pth: 'odd' is no plain array of real numbers but {kind}"):
+        pth_tensors(path)
+
+
+def test_so_are_those_of_safetensors(tmp_path):
+    save_file({"w": torch.ones(3).to(torch.float8_e4m3fn)}, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="'w' is no plain array of real numbers but float8"):
+        safetensors_tensors(tmp_path / "a.safetensors")
+
+
+def test_a_long_name_is_shortened(tmp_path):
+    path = saved(tmp_path / "a.pth", {"w " * 10_000: torch.ones(1).expand(9)})
+    with pytest.raises(CheckpointError, match="has more elements") as caught:
+        pth_tensors(path)
+    assert len(str(caught.value)) < 200 + len(str(path))

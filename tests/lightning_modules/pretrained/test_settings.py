@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from lightning_modules.pretrained.checkpoint import CheckpointError
 from lightning_modules.pretrained.settings import model_settings, named_state
@@ -23,3 +24,8 @@ def test_weights_without_names_are_refused(state):
     with pytest.raises(CheckpointError, match="a.ckpt holds no weights under names"):
         named_state({"state_dict": state}, "a.ckpt")
     assert named_state({"state_dict": {"a": 1}}, "a.ckpt") == {"a": 1}
+
+
+def test_weights_that_are_no_plain_arrays_are_refused():
+    with pytest.raises(CheckpointError, match="a.ckpt: 'a' is no plain array of real numbers but complex64"):
+        named_state({"state_dict": {"a": torch.ones(2, dtype=torch.complex64)}}, "a.ckpt")
