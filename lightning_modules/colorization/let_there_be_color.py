@@ -308,9 +308,17 @@ class LetThereBeColor(ColorizationModule):
             raise ValueError(f"the data has at least {count} classes; model.classes is {self.cfg.classes}")
 
     def initialise(self, batches):
-        """Reads `init_from`."""
-        if self.cfg.init_from is not None:
-            load_equal_layers_(self.network, self.cfg.init_from)
+        """Reads `init_from`, the mean of Y in it included."""
+        path = self.cfg.init_from
+        if path is None:
+            return
+        left = load_equal_layers_(self, path)
+        norms = {key for key in self.state_dict() if key.endswith("running_mean")}
+        if norms and norms <= left:
+            raise ValueError(
+                f"model.init_from: {path} has no batch norm, which released networks have folded into their weights; "
+                "give model.batch_norm=false"
+            )
 
     def lightness(self, image):
         """RGB in [0,1] (B,3,H,W) -> Y (B,1,H,W) in [0,1]."""

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch.nn import functional as F
+from toys import one_step_each
 
 from lightning_modules.color.lab import lab_to_rgb, rgb_to_lab
 from lightning_modules.color.yuv import rgb_to_yuv
@@ -14,7 +15,6 @@ from lightning_modules.colorization.let_there_be_color import (
     LetThereBeColorConfig,
     LetThereBeColorNet,
 )
-from tests.toys import one_step_each
 
 CLASSES = 6
 PARAMETERS = {  # without batch norm
@@ -456,6 +456,7 @@ def test_luma_is_centred_by_the_mean_in_both_views():
 
 def test_a_run_starts_from_the_layers_of_another_that_fit(tmp_path):
     other, path = small(classes=9), tmp_path / "other.ckpt"
+    other.mean.fill_(0.46)
     torch.save({"state_dict": other.state_dict()}, path)
     fresh = small(init_from=str(path))
     head = fresh.network.classifier.fc2.weight.clone()
@@ -463,6 +464,20 @@ def test_a_run_starts_from_the_layers_of_another_that_fit(tmp_path):
     for key in ("low.conv1.weight", "global_.fc3.bias", "fusion.weight", "classifier.fc1.weight"):
         assert torch.equal(fresh.network.state_dict()[key], other.network.state_dict()[key])
     assert torch.equal(fresh.network.classifier.fc2.weight, head)  # of another number of classes
+    assert fresh.mean.item() == pytest.approx(0.46)
+
+
+def test_a_start_from_another_width_or_from_layers_with_folded_norms_is_refused(tmp_path):
+    torch.save({"state_dict": small(width=6).state_dict()}, tmp_path / "wide.ckpt")
+    with pytest.raises(ValueError, match="no layer of .* compare model.width"):
+        small(init_from=str(tmp_path / "wide.ckpt")).initialise([])
+    folded = small(batch_norm=False)
+    torch.save({"state_dict": folded.state_dict()}, tmp_path / "folded.ckpt")
+    with pytest.raises(ValueError, match="folded.ckpt has no batch norm, .*; give model.batch_norm=false"):
+        small(init_from=str(tmp_path / "folded.ckpt")).initialise([])
+    fresh = small(batch_norm=False, init_from=str(tmp_path / "folded.ckpt"))
+    fresh.initialise([])
+    assert torch.equal(fresh.network.fusion.weight, folded.network.fusion.weight)
 
 
 def test_data_that_do_not_fit_are_refused_before_training():
