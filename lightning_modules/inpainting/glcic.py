@@ -33,7 +33,7 @@ from lightning_modules.pretrained.published import Published, Refused, covers, s
 from lightning_modules.tasks import InpaintingModule
 
 PLACES_MEAN = (0.4560, 0.4472, 0.4155)  # of Places2, in the released networks
-MEAN_BATCHES = 32  # whose mean colour model.mean=null takes
+MEAN_BATCHES = 32  # whose mean colour model.mean=null takes where there is no init_from
 TILE = 512  # side of what is completed at a time, a multiple of STRIDE
 REACH = 160  # pixels, a multiple of STRIDE: C looks 153 to either side at most
 STRIDE = 4  # the sides of what C sees are multiples of it
@@ -54,7 +54,7 @@ class GLCICConfig:
     dilation: bool = True  # false: plain convolutions, which see 95 pixels instead of 303
     norm_first: bool = True  # batch norm before ReLU, as released; otenim's port: after
     answer: str = "sigmoid"  # of the last layer, into (0,1) | clip: to [0,1], for MMagic's networks
-    mean: list[float] | None = field(default_factory=lambda: list(PLACES_MEAN))  # null: of the first training images
+    mean: list[float] | None = field(default_factory=lambda: list(PLACES_MEAN))  # null: init_from's or the images' own
     hole_value: str = "mean"  # of the pixels that C is not shown: the mean colour | zero, black
     # Context discriminators
     discriminators: str = "both"  # both | local | global | none
@@ -318,10 +318,14 @@ class GLCIC(InpaintingModule):
         self.register_buffer("mean", torch.tensor(cfg.mean or PLACES_MEAN))  # (3,)
 
     def initialise(self, batches):
-        """Reads `init_from`. With model.mean=null, measures the mean colour of images; the checkpoint keeps it."""
-        if self.cfg.init_from is not None:
-            load_equal_layers_(self, self.cfg.init_from)
-        if self.cfg.mean is None:
+        """Reads `init_from`. A mean colour in the settings holds; with model.mean=null it is that of `init_from` or,
+        where there is none, of the first training images. The checkpoint keeps it."""
+        cfg, left = self.cfg, {"mean"}
+        if cfg.init_from is not None:
+            left = load_equal_layers_(self, cfg.init_from)
+        if cfg.mean is not None:
+            self.mean.copy_(torch.tensor(cfg.mean))
+        elif "mean" in left:
             self.mean.copy_(torch.cat([batch["image"] for batch in islice(batches, MEAN_BATCHES)]).mean((0, 2, 3)))
 
     def predict(self, image, mask):

@@ -253,7 +253,7 @@ def test_the_mean_is_places_unless_it_is_given_or_measured():
 def test_a_run_starts_from_the_layers_of_another_that_fit(tmp_path):
     large, path = small(side=64, local_side=16, mean=[0.1, 0.2, 0.3]), tmp_path / "large.ckpt"
     torch.save({"state_dict": large.state_dict()}, path)
-    fresh = small(init_from=str(path))
+    fresh = small(init_from=str(path), mean=None)
     random = fresh.discriminator.global_branch[-2].weight.clone()
     fresh.initialise(batches())
     for ours, theirs in zip(fresh.generator.parameters(), large.generator.parameters(), strict=True):
@@ -261,6 +261,15 @@ def test_a_run_starts_from_the_layers_of_another_that_fit(tmp_path):
     assert torch.equal(fresh.discriminator.local_branch[-2].weight, large.discriminator.local_branch[-2].weight)
     assert torch.equal(fresh.mean, large.mean)
     assert torch.equal(fresh.discriminator.global_branch[-2].weight, random)  # made for images of another size
+    given = small(init_from=str(path), mean=[0.4, 0.5, 0.6])
+    given.initialise(batches())
+    assert given.mean.tolist() == pytest.approx([0.4, 0.5, 0.6])  # what the settings say holds
+
+
+def test_a_start_from_another_width_is_refused(tmp_path):
+    torch.save({"state_dict": small(width=6).state_dict()}, tmp_path / "wide.ckpt")
+    with pytest.raises(ValueError, match="no layer of .* compare model.width"):
+        small(init_from=str(tmp_path / "wide.ckpt")).initialise(batches())
 
 
 # Losses
