@@ -9,7 +9,8 @@ smoothed by a guided filter (He, Sun, Tang) instead of the domain transform; the
 torchvision. Not stated there and chosen here: optimiser, rates, initial weights, DAISY's radius, all filter sizes.
 Of the journal's clusters this has one layer: no second clustering of the images that a first network colours badly.
 They are found by a histogram of Y, as a summary of that paper has it (gist is the other reading), in the images that
-training starts from, and found again by it and by the shares of the classes, which the journal version compares too.
+training starts from, and found again by it and by the shares of the classes, which the journal version compares too;
+how it weighs the two is not known: here their distances are added up.
 """
 
 import math
@@ -44,7 +45,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # in
 SOURCES = ("none", "parser", "torchvision", "labels")
 BINS = 32  # of the histogram of Y that clusters go by
 CLUSTERED_BATCHES = 128  # whose images are the reference set that clusters are found in
-CANDIDATES = 5  # nearest clusters by that histogram, among which the classes decide
+FAR = 2.0  # in every bin of the centre of a cluster without images: further from any histogram than these can be
 
 
 @dataclass(kw_only=True)
@@ -159,7 +160,10 @@ class ImageClusters(nn.Module):
         self.register_buffer("classes", torch.zeros(clusters, classes))
 
     def fit_(self, luma, classes, seed):
-        """k-means of histograms of Y (M,BINS), M images; `classes` (M,N) of the same images are averaged over each."""
+        """k-means of histograms of Y (M,BINS), M images; `classes` (M,N) of the same images are averaged over each.
+
+        A cluster that ends without images, of which there are some where images are alike, is nobody's nearest.
+        """
         from scipy.cluster.vq import kmeans2
 
         count = len(self.luma)
@@ -169,17 +173,18 @@ class ImageClusters(nn.Module):
         self.luma.copy_(torch.from_numpy(centres))
         for number in range(count):
             own = torch.from_numpy(member == number)
-            self.classes[number] = classes[own].mean(0) if own.any() else classes.mean(0)
+            if own.any():
+                self.classes[number] = classes[own].mean(0)
+            else:
+                self.luma[number] = FAR
 
     def nearest(self, luma):
         """Cluster of each image (B,) by its histogram of Y (B,BINS)."""
         return torch.cdist(luma, self.luma).argmin(1)
 
     def nearest_in_both(self, luma, classes):
-        """Cluster (B,): of the CANDIDATES nearest by Y the one with the nearest histogram of classes, in L1."""
-        candidates = torch.cdist(luma, self.luma).topk(min(CANDIDATES, len(self.luma)), largest=False).indices
-        distance = (self.classes[candidates] - classes[:, None]).abs().sum(2)
-        return candidates.gather(1, distance.argmin(1, keepdim=True))[:, 0]
+        """Cluster (B,) by both histograms, (B,BINS) and (B,N): the sum of their distances, in L1."""
+        return (torch.cdist(luma, self.luma, p=1) + torch.cdist(classes, self.classes, p=1)).argmin(1)
 
 
 def luma_histogram(luma):

@@ -357,13 +357,37 @@ def test_prediction_takes_the_network_of_the_cluster():
         torch.testing.assert_close(module.chroma(luma)[row], expected, atol=1e-6, rtol=0)
 
 
-def test_classes_decide_between_the_clusters_nearest_by_luma():
+def test_the_cluster_of_a_prediction_is_near_in_luma_and_in_classes():
     clusters = ImageClusters(3, 2)
-    clusters.luma[:, 0] = torch.tensor([0.0, 0.1, 1.0])
-    clusters.classes.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]))
-    query = torch.zeros(1, 32)
+    clusters.luma[0, 0], clusters.luma[1, :2], clusters.luma[2, 31] = 1, torch.tensor([0.9, 0.1]), 1
+    clusters.classes.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.2, 0.8]]))
+    query = torch.eye(32)[:1]
     assert clusters.nearest(query).item() == 0
     assert clusters.nearest_in_both(query, torch.tensor([[0.1, 0.9]])).item() == 1
+
+
+def test_of_two_clusters_the_one_that_learnt_such_luma_is_taken_though_the_classes_lean_to_the_other():
+    clusters = ImageClusters(2, 2)
+    clusters.luma[0, :4], clusters.luma[1, -4:] = 0.25, 0.25
+    clusters.classes.copy_(torch.tensor([[0.8, 0.2], [0.2, 0.8]]))
+    dark = torch.zeros(1, 32)
+    dark[0, :3] = 1 / 3
+    assert clusters.nearest_in_both(dark, torch.tensor([[0.1, 0.9]])).item() == 0
+
+
+@pytest.mark.filterwarnings("ignore")  # of SciPy, about the cluster that is empty
+def test_a_cluster_without_images_is_nobodys_nearest():
+    clusters, luma = ImageClusters(3, 2), torch.eye(32)[[3, 20, 3, 20]]
+    classes = torch.tensor([[0.7, 0.3], [0.3, 0.7], [0.7, 0.3], [0.3, 0.7]])
+    clusters.fit_(luma, classes, seed=0)
+    used = set(clusters.nearest(luma).tolist())
+    assert len(used) == 2
+    anything = torch.rand(200, 32, generator=torch.Generator().manual_seed(0))
+    anything = torch.cat([torch.eye(32), anything / anything.sum(1, keepdim=True)])
+    assert set(clusters.nearest(anything).tolist()) <= used
+    for shares in (torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0])):
+        assert set(clusters.nearest_in_both(anything, shares.expand(232, 2)).tolist()) <= used
+    assert all(value.isfinite().all() for value in clusters.state_dict().values())
 
 
 def test_the_luma_histogram_counts_pixels():
