@@ -30,7 +30,7 @@ from lightning_modules.networks.fcn import FCN
 from lightning_modules.ops.class_maps import one_hot, require_labels
 from lightning_modules.ops.daisy import daisy
 from lightning_modules.pretrained.checkpoint import read_checkpoint
-from lightning_modules.pretrained.pth import pth_tensors
+from lightning_modules.pretrained.pth import plain_content, state
 from lightning_modules.pretrained.settings import model_settings, named_state
 from lightning_modules.tasks import ColorizationModule
 
@@ -57,7 +57,7 @@ class DeepColorizationConfig:
     semantic: str = "parser"  # high level. none | parser | torchvision | labels: the truth, an upper bound
     semantic_classes: int = 47  # N
     smooth_semantics: bool = True  # edge-preserving filter of the class maps, guided by Y
-    parser: str | None = None  # checkpoint of a scene_parser, or .pth of the torchvision network, for a fresh run
+    parser: str | None = None  # for a fresh run: checkpoint of a scene_parser or of this, .pth of a torchvision network
     parser_width: int = 32  # model.width of the scene_parser
     torchvision_model: str = "deeplabv3_resnet50"  # of torchvision.models.segmentation
     first_label: int = 0  # the label of class 0 in the data set's class maps, for semantic=labels
@@ -137,18 +137,29 @@ def torchvision_parser(name, classes):
 
 
 def parser_weights(path):
-    """State of the FCN in a checkpoint of `scene_parser`, its classes and its width."""
+    """State of the FCN in a checkpoint of `scene_parser` or of this paper, its classes and its width."""
     checkpoint = read_checkpoint(path)
-    model, prefix = model_settings(checkpoint, path), "network."
-    if not model["_target_"].endswith(".SceneParser"):
+    model = model_settings(checkpoint, path)
+    if model["_target_"].endswith(".DeepColorization") and model.get("semantic") == "parser":
+        prefix, classes, width = "parser.", model.get("semantic_classes"), model.get("parser_width")
+    elif model["_target_"].endswith(".SceneParser"):
+        prefix, classes, width = "network.", model.get("classes"), model.get("width")
+    else:
         raise ValueError(f"model.parser: {path} holds no scene_parser but {model['_target_'].split('.')[-1]}")
-    own = {key: value for key, value in named_state(checkpoint, path).items() if key.startswith(prefix)}
-    return {key.removeprefix(prefix): value for key, value in own.items()}, model.get("classes"), model.get("width")
+    return below(prefix, named_state(checkpoint, path)), classes, width
 
 
 def torchvision_weights(path):
-    """State dict of a .pth as torchvision publishes them, without the classifier that only training uses."""
-    return {key: value for key, value in pth_tensors(path).items() if not key.startswith("aux_classifier.")}
+    """State dict of a .pth as torchvision publishes them, without the classifier that only training uses; or of the
+    parser in a checkpoint of this paper."""
+    tensors = state(plain_content(path), path)
+    own = below("parser.", tensors)
+    return own or {key: value for key, value in tensors.items() if not key.startswith("aux_classifier.")}
+
+
+def below(prefix, tensors):
+    """Those whose names begin with a prefix, without it."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 class ImageClusters(nn.Module):
@@ -253,16 +264,16 @@ class DeepColorization(ColorizationModule):
         if not Path(path).is_file():
             raise ValueError(f"model.parser: no file at {path}")
         if cfg.semantic == "parser":
-            state, classes, width = parser_weights(path)
+            weights, classes, width = parser_weights(path)
             if (classes, width) != (cfg.semantic_classes, cfg.parser_width):
                 raise ValueError(
                     f"model.parser: {path} has {classes} classes and width {width}, but model.semantic_classes = "
                     f"{cfg.semantic_classes} and model.parser_width = {cfg.parser_width}; make them agree"
                 )
         else:
-            state = torchvision_weights(path)
+            weights = torchvision_weights(path)
         try:
-            self.parser.load_state_dict(state)
+            self.parser.load_state_dict(weights)
         except RuntimeError as error:
             raise ValueError(
                 f"model.parser: {path} does not fit the network with model.semantic_classes = {cfg.semantic_classes}: "

@@ -14,6 +14,7 @@ from lightning_modules.pretrained.settings import model_settings, named_state
 from lightning_modules.tasks import InpaintingModule, TaskModule
 
 OF_TRAINING = ("init_from", "prior")  # settings that name files which only a training reads
+HELD = ("parser",)  # settings that name files of fixed networks, which the checkpoint holds as well
 
 
 def paper_of(settings):
@@ -73,9 +74,11 @@ def require_loaded(module, missing, layers, batch, what):
 
 def untrained_encoder(path, seed, batches):
     """(the module of a checkpoint as a training would begin with it, its settings): weights of `seed`, scaled on
-    `batches` where the paper does so. What its training would have begun with from a file is random, too."""
+    `batches` where the paper does so. What its training would have begun with from a file is random, too; networks that
+    it does not train are those of the checkpoint."""
     settings = model_settings(read_checkpoint(path), path)
-    module = build_encoder(settings | {key: None for key in OF_TRAINING if key in settings}, seed)
+    files = {key: None for key in OF_TRAINING} | {key: str(path) for key in HELD}
+    module = build_encoder(settings | {key: file for key, file in files.items() if settings.get(key) is not None}, seed)
     module.seed = seed
     module.initialise(batches)
     return module.eval(), settings

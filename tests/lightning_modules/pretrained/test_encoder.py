@@ -116,6 +116,23 @@ def test_the_untrained_twin_does_not_start_from_a_file(tmp_path, batch):
     assert encoder.cfg.init_from is None and settings["init_from"] == "gone.ckpt"
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"semantic_classes": 3, "parser_width": 2},
+        {"semantic": "torchvision", "torchvision_model": "lraspp_mobilenet_v3_large", "semantic_classes": 3},
+    ],
+)
+def test_the_untrained_twin_has_the_fixed_networks_of_the_checkpoint(tmp_path, batch, settings):
+    trained = DeepColorization(daisy_radius=3, parser=str(tmp_path / "gone.ckpt"), **settings)
+    path = save(tmp_path / "deep.ckpt", trained)
+    encoder, found = untrained_encoder(path, 0, iter([batch, batch]))
+    assert found["parser"] == str(tmp_path / "gone.ckpt")
+    expected = trained.parser.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in encoder.parser.state_dict().items())
+    assert not torch.equal(encoder.networks[0].out.weight, trained.networks[0].out.weight)
+
+
 def test_building_an_encoder_leaves_the_random_numbers_alone(checkpoint):
     state = torch.get_rng_state()
     build_encoder(read_checkpoint(checkpoint)["config"]["model"])
