@@ -125,7 +125,8 @@ class ImageDataModule(pl.LightningDataModule):
     """Base of every data set. A subclass gives `Config` and `source(split)` for the splits train, val and test.
 
     Batches after the transfer: `image` float32 RGB in [0,1] (B,3,H,W); `index`, `epoch`, `replaced` int64 (B,); `mask`
-    float32 (B,1,H,W), 1 = hole, where `masks` is set; `label` int64 (B,) and `semantic` uint8 (B,H,W) where known.
+    float32 (B,1,H,W), 1 = hole, where `masks` is set; `label` int64 (B,) and `semantic` uint8 (B,H,W) where known;
+    `draws`, the Draws for what a paper chooses at random about each sample.
     The training command sets `seed`, `iterations` and, on a resume, `done` (iterations) and `seen` (samples of all
     ranks).
     """
@@ -196,8 +197,9 @@ class ImageDataModule(pl.LightningDataModule):
         return self.loader(dataset, batches if len(batches) else [[(0, 0)]])
 
     def on_after_batch_transfer(self, batch, dataloader_idx=0):
-        """uint8 -> float, and masks for the whole batch, on the device that the batch is on."""
+        """uint8 -> float, random numbers, and masks for the whole batch, on the device that the batch is on."""
         batch["image"] = batch["image"].float() / 255
+        batch["draws"] = Draws(self.seed, batch["epoch"], batch["index"], "model")
         if self.config.masks is not None:
             draws = Draws(self.seed, batch["epoch"], batch["index"], "mask")
             batch["mask"] = self.config.masks(draws, *batch["image"].shape[-2:])

@@ -64,10 +64,15 @@ class Draws:
         return Draws(self.seed, self.epoch, self.index, f"{self.purpose}/{name}")
 
     def take(self, rows):
-        """The streams of some of the samples from where they stand. rows: indices or a boolean mask over the batch."""
+        """The streams of some of the samples from where they stand. rows: a slice, indices or a boolean mask over the
+        batch."""
         part = Draws(self.seed, self.epoch[rows], self.index[rows], self.purpose)
         part.calls = self.calls
         return part
+
+    def __getitem__(self, rows):
+        """As `take`: a batch is cut by cutting each of its values."""
+        return self.take(rows)
 
     def uniform(self, *shape, low=0.0, high=1.0):
         """(B, *shape) float32 in [low, high), 24 random bits each."""

@@ -332,7 +332,7 @@ class DeepColorization(ColorizationModule):
     def training_step(self, batch, batch_idx):
         yuv = rgb_to_yuv(batch["image"])
         luma, uv = yuv[:, :1], yuv[:, 1:]
-        places = torch.randint(luma[0].numel(), (len(luma), self.cfg.pixels), device=luma.device)  # (B,P)
+        places = batch["draws"].fold("pixels").integers(0, luma[0].numel(), self.cfg.pixels)  # (B,P)
         probabilities = self.probabilities(luma, batch.get("semantic"))
         levels = self.levels(luma, probabilities)
         features = torch.cat([sampled(level, places) for level in levels], dim=2)  # (B,P,D)

@@ -360,9 +360,10 @@ class GLCIC(InpaintingModule):
         done = composite(pred, image, mask) if cfg.d_input == "composite" else pred
 
         if d_learns:
-            around = corners_around(mask, cfg.local_side)
+            around = anywhere = corners_around(mask, cfg.local_side)
+            if cfg.real_crop == "random":  # M_d
+                anywhere = random_corners(batch["draws"].fold("window"), image.shape[2:], cfg.local_side)
             with self.toggled_optimizer(opt_d):
-                anywhere = random_corners(image, cfg.local_side) if cfg.real_crop == "random" else around  # M_d
                 real = self.judge(image, anywhere)
                 fake = self.judge(done.detach(), around)
                 self.update("d", opt_d, nonsaturating_d(real, fake))

@@ -26,10 +26,9 @@ def corners_around(mask, side):
     return torch.stack([top.clamp(0, mask.shape[2] - side), left.clamp(0, mask.shape[3] - side)], 1)
 
 
-def random_corners(image, side):
-    """Corners of windows of `side`, each anywhere in its image (B,C,H,W), from torch's generator."""
-    places = [torch.randint(length - side + 1, (len(image),), device=image.device) for length in image.shape[2:]]
-    return torch.stack(places, 1)
+def random_corners(draws, size, side):
+    """Corners of windows of `side`, each anywhere in its image of `size` (H, W). draws: those of a batch, B samples."""
+    return torch.stack([draws.integers(0, length - side + 1) for length in size], 1)
 
 
 def crop_windows(image, corners, side):

@@ -146,6 +146,8 @@ def test_the_initial_batches_are_what_training_begins_with_whatever_its_batch_si
     initial = list(islice(data.initial_batches(), 3))  # 24 samples of a data set of 6
     training = [data.on_after_batch_transfer(batch) for batch in data.train_dataloader()]
     assert [len(batch["image"]) for batch in initial] == [8] * 3 and initial[0].keys() == training[0].keys()
+    for batch in (*initial, *training):
+        batch["draws"] = batch["draws"].fold("a choice").uniform(2)
     for key in initial[0]:
         assert torch.cat([batch[key] for batch in initial]).equal(torch.cat([batch[key] for batch in training])), key
 

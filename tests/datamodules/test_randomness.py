@@ -128,3 +128,10 @@ def test_cuda_draws_the_same_numbers():
     cpu, cuda = draws(), Draws(3, 5, torch.arange(64, device="cuda") * 977, "mask")
     assert torch.equal(cpu.uniform(100, low=-0.3, high=0.7), cuda.uniform(100, low=-0.3, high=0.7).cpu())
     assert torch.equal(cpu.integers(0, 1000, 100), cuda.integers(0, 1000, 100).cpu())
+
+
+def test_a_slice_is_the_streams_of_its_samples_from_where_they_stand():
+    whole = draws(8)
+    whole.uniform(2)
+    part = whole[2:5]
+    assert torch.equal(part.uniform(3), whole.uniform(3)[2:5])

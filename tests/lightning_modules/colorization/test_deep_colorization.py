@@ -9,7 +9,9 @@ import torchvision.transforms.v2
 from torch.nn import functional as F
 from toys import fit, one_step_each, synthetic
 
+from datamodules.randomness import Draws
 from lightning_modules.color.yuv import rgb_to_yuv
+from lightning_modules.colorization import deep_colorization
 from lightning_modules.colorization.deep_colorization import (
     DeepColorization,
     DeepColorizationConfig,
@@ -338,7 +340,7 @@ def test_an_image_trains_the_network_of_its_cluster_alone():
     assert clusters[:4].unique().numel() == clusters[4:].unique().numel() == 1 and clusters[0] != clusters[4]
     moved = {}
     module.optimizers, module.update = lambda: None, lambda name, opt, loss, **terms: loss.backward()
-    module.training_step({"image": dark}, 0)
+    module.training_step({"image": dark, "draws": Draws(0, 0, torch.arange(4), "model")}, 0)
     for number, network in enumerate(module.networks):
         assert all(p.grad is not None for p in network.parameters())  # ranks average gradients of the same tensors
         moved[number] = sum(p.grad.abs().sum().item() for p in network.parameters())
@@ -415,14 +417,24 @@ def test_clusters_are_the_same_for_the_same_seed(batch):
 def test_the_loss_is_the_mean_squared_distance_of_uv_over_the_drawn_pixels(batch):
     module, seen = small(semantic="none"), {}
     module.optimizers, module.update = lambda: None, lambda name, opt, loss, **terms: seen.update(loss=loss)
-    torch.manual_seed(5)
     module.training_step(batch, 0)
-    torch.manual_seed(5)
-    places = torch.randint(32 * 32, (8, 64))
+    places = batch["draws"].fold("pixels").integers(0, 32 * 32, 64)
     uv = rgb_to_yuv(batch["image"])[:, 1:]
     module.cfg.refine = False
     distance = (module.chroma(module.lightness(batch["image"])) - uv).square().sum(1).flatten(1).gather(1, places)
     assert seen["loss"].item() == pytest.approx(distance.mean().item(), rel=1e-4)
+
+
+def test_the_drawn_pixels_of_a_sample_do_not_depend_on_its_batch(batch, monkeypatch):
+    module, places = small(semantic="none"), []
+    module.optimizers, module.update = lambda: None, lambda *args, **terms: None
+    monkeypatch.setattr(deep_colorization, "sampled", lambda maps, at: places.append(at) or sampled(maps, at))
+    drawn = []
+    for rows in (slice(8), slice(4), slice(4, None)):
+        module.training_step({key: value[rows] for key, value in batch.items()}, 0)
+        drawn.append(places.pop())
+    assert torch.equal(drawn[0], torch.cat(drawn[1:]))
+    assert len(drawn[0].unique(dim=0)) == 8
 
 
 @pytest.mark.parametrize("overrides", [{"semantic": "labels"}, {"semantic": "none", "clusters": 2}])

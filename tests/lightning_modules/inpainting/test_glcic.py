@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from toys import one_step_each
 
+from datamodules.randomness import Draws
 from lightning_modules.inpainting import glcic
 from lightning_modules.inpainting.glcic import (
     GLCIC,
@@ -38,8 +39,12 @@ def small(**overrides):
     return GLCIC(**{"width": 4, "side": 32, "local_side": 16, "t_c": 2, "t_d": 2, "alpha": 0.1, **overrides})
 
 
-def batches(count=1, side=32):
-    return [{"image": photo(side, seed=number), "mask": square(side)} for number in range(count)]
+def batches(count=1, side=32, seed=0):
+    index = torch.arange(4)
+    return [
+        {"image": photo(side, seed=epoch), "mask": square(side), "draws": Draws(seed, epoch, index, "model")}
+        for epoch in range(count)
+    ]
 
 
 def parameters(network):
@@ -333,17 +338,27 @@ def test_the_window_of_a_completed_image_is_around_its_hole():
 
 
 def test_windows_of_real_images_are_anywhere_or_the_same():
-    (batch,) = batches()
     places = []
-    for real_crop in ("random", "random", "same"):
-        module = small(t_c=0, t_d=0, real_crop=real_crop)
-        module.seed = len(places)  # runs of seeds 0, 1 and 2
-        _, ((image, window), *_), _ = seen_in_a_step(module, batch)
-        corners = (image.unfold(2, 16, 1).unfold(3, 16, 1) == window[:, :, None, None]).all((1, 4, 5))  # (4,17,17)
-        assert corners.any((1, 2)).all()
-        places.append([divmod(plane.flatten().int().argmax().item(), 17) for plane in corners])
+    for seed, real_crop in enumerate(("random", "random", "same")):
+        (batch,) = batches(seed=seed)
+        places.append(real_windows(small(t_c=0, t_d=0, real_crop=real_crop), batch))
     assert places[2] == [(7, 7), (8, 7), (9, 7), (10, 7)]
     assert len({*places[0], *places[1]}) >= 6  # of 8 windows
+
+
+def real_windows(module, batch):
+    """Corners of the local windows of the real images that D sees in a step."""
+    _, ((image, window), *_), _ = seen_in_a_step(module, batch)
+    corners = (image.unfold(2, 16, 1).unfold(3, 16, 1) == window[:, :, None, None]).all((1, 4, 5))  # (4,17,17)
+    assert corners.any((1, 2)).all()
+    return [divmod(plane.flatten().int().argmax().item(), 17) for plane in corners]
+
+
+def test_the_window_of_a_real_image_does_not_depend_on_its_batch():
+    (batch,) = batches()
+    shares = [{key: value[rows] for key, value in batch.items()} for rows in (slice(2), slice(2, None))]
+    whole, first, second = (real_windows(small(t_c=0, t_d=0), each) for each in (batch, *shares))
+    assert whole == first + second and len(set(whole)) > 1
 
 
 # Who learns when

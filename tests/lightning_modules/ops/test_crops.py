@@ -1,5 +1,6 @@
 import torch
 
+from datamodules.randomness import Draws
 from lightning_modules.ops.crops import bounding_boxes, corners_around, crop_windows, random_corners
 
 
@@ -49,18 +50,20 @@ def test_a_window_as_large_as_the_image_is_the_image():
     assert corners_around(boxes((2, 3, 2, 3), height=9, width=9), side=9).tolist() == [[0, 0]]
 
 
+def draws(count, seed=0):
+    return Draws(seed, 0, torch.arange(count), "test")
+
+
 def test_random_windows_reach_every_place_and_no_other():
-    torch.manual_seed(0)
-    corners = random_corners(torch.zeros(500, 3, 10, 12), side=8)
+    corners = random_corners(draws(500), (10, 12), side=8)
     assert sorted(set(corners[:, 0].tolist())) == [0, 1, 2] and sorted(set(corners[:, 1].tolist())) == [0, 1, 2, 3, 4]
 
 
-def test_random_windows_are_those_of_torchs_seed():
-    image = torch.zeros(50, 3, 40, 40)
-    torch.manual_seed(3)
-    first, second = random_corners(image, 8), random_corners(image, 8)
-    torch.manual_seed(3)
-    assert torch.equal(random_corners(image, 8), first) and not torch.equal(first, second)
+def test_random_windows_are_a_function_of_seed_and_sample():
+    corners = random_corners(draws(8), (40, 40), 8)
+    shares = [random_corners(draws(8)[rows], (40, 40), 8) for rows in (slice(4), slice(4, None))]
+    assert torch.equal(torch.cat(shares), corners)
+    assert not torch.equal(random_corners(draws(8, seed=1), (40, 40), 8), corners)
 
 
 def test_a_crop_is_the_slice_at_its_corner():
