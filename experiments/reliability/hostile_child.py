@@ -24,6 +24,7 @@ BOUND = {"image": 1600, "mask": 1600}  # MiB above the start: of an image with P
 USUAL_BOUND = 256  # MiB above the start, of weights of some kilobytes, and of images beyond that limit
 MIB = 1 << 20
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x10000)
+LONG_EXTREMES = (1 << 62, (1 << 64) - 1, 0x7FF << 52, 0xFFF8 << 48, 0xC << 60)  # as doubles: 2, nan, inf, nan, -2
 
 
 def read_picture(path):
@@ -73,8 +74,9 @@ def damaged(seeds, seed, number):
         elif kind == 2:  # a cut
             del data[draw.randrange(len(data) + 1) :]
         elif kind == 3:  # a number that is too large, too small, or negative
-            width, order = draw.choice((1, 2, 4)), draw.choice(("little", "big"))
-            data[at : at + width] = (draw.choice(EXTREMES) % (1 << 8 * width)).to_bytes(width, order)
+            width, order = draw.choice((1, 2, 4, 8)), draw.choice(("little", "big"))
+            value = draw.choice(LONG_EXTREMES if width == 8 else EXTREMES) % (1 << 8 * width)
+            data[at : at + width] = value.to_bytes(width, order)
         elif kind == 4:  # the head of another file
             data[:length] = draw.choice(seeds)[:length]
         elif kind == 5:  # a part that is missing

@@ -152,25 +152,40 @@ def caffemodel_seeds(marker):
 
 
 def torch7_seeds(marker):
-    """A table {weight = a Float tensor of 2 x 3, nested = {..., itself}, name = "conv"}, with a Lua function beside."""
+    """A table {weight = a Float tensor of 2 x 3, nested = {..., itself}, name = "conv"}, with a Lua function beside; a
+    container with a convolution whose weight is flat."""
 
     def text(value):
         return struct.pack("<i", len(value)) + value
 
-    tensor = struct.pack("<ii", 4, 2) + text(b"V 1") + text(b"torch.FloatTensor")
-    tensor += struct.pack("<i", 2) + struct.pack("<5q", 2, 3, 3, 1, 1)
-    tensor += struct.pack("<ii", 4, 3) + text(b"V 1") + text(b"torch.FloatStorage") + struct.pack("<q", 6)
-    tensor += np.arange(6, dtype="<f4").tobytes()
+    def number(value):
+        return struct.pack("<id", 1, value)
+
+    def table(index, entries):
+        rows = (struct.pack("<i", 2) + text(key) if isinstance(key, bytes) else number(key) for key in entries)
+        return struct.pack("<iii", 3, index, len(entries)) + b"".join(map(bytes.__add__, rows, entries.values()))
+
+    def object_of(index, name, content):
+        return struct.pack("<ii", 4, index) + text(b"V 1") + text(name) + content
+
+    def tensor(index, *sizes):
+        storage = np.arange(np.prod(sizes), dtype="<f4")
+        strides = [stride // 4 for stride in storage.reshape(sizes).strides]
+        shape = struct.pack(f"<i{2 * len(sizes) + 1}q", len(sizes), *sizes, *strides, 1)
+        content = struct.pack("<q", len(storage)) + storage.tobytes()
+        return object_of(index, b"torch.FloatTensor", shape + object_of(index + 1, b"torch.FloatStorage", content))
+
     code = text(b"\x1bLJ os.execute('touch %s')" % os.fsencode(marker))
-    function = struct.pack("<ii", 8, 5) + code + struct.pack("<i", 0)
     entries = {
-        b"weight": tensor,
-        b"nested": struct.pack("<iii", 3, 4, 1) + struct.pack("<id", 1, 1.0) + struct.pack("<ii", 3, 1),
+        b"weight": tensor(2, 2, 3),
+        b"nested": struct.pack("<iii", 3, 4, 1) + number(1.0) + struct.pack("<ii", 3, 1),
         b"name": struct.pack("<i", 2) + text(b"conv"),
-        b"run": function,
+        b"run": struct.pack("<ii", 8, 5) + code + struct.pack("<i", 0),
     }
-    table = struct.pack("<iii", 3, 1, len(entries))
-    return [table + b"".join(struct.pack("<i", 2) + text(key) + value for key, value in entries.items())]
+    kernel = {b"nInputPlane": number(3.0), b"kH": number(1.0), b"kW": number(2.0)}
+    fields = table(5, kernel | {b"weight": tensor(6, 1, 6), b"running_std": tensor(8, 2), b"eps": number(1e-3)})
+    modules = table(3, {1.0: object_of(4, b"nn.SpatialConvolutionMM", fields)})
+    return [table(1, entries), object_of(1, b"nn.Sequential", table(2, {b"modules": modules}))]
 
 
 def seeds_of(reader, marker):

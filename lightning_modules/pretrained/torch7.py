@@ -6,6 +6,7 @@ little-endian; `long` has 8 bytes, on some systems 4.
 """
 
 import math
+import os
 import re
 import struct
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ ARRAY = re.compile(rf"torch\.(?:Cuda)?({'|'.join(ELEMENTS)}|(?<=Cuda))(Tensor|St
 DEEPEST = 20_000  # values inside each other; in a graph each node lies inside the one before it
 MOST_VALUES = 500_000  # in a file; a published network has some ten thousand
 MOST_DIMENSIONS = 16
+LONGEST = 300  # characters of the keys that lead to a value
 STATE = ("weight", "bias", "running_mean", "running_var")  # tensors of a layer that make up its state
 
 
@@ -164,7 +166,7 @@ class Reader:
             raise CheckpointError(f"a tensor of {sizes} reaches beyond its storage")
         if math.prod(sizes) > len(storage):
             return None
-        steps = [stride * dtype.itemsize for stride in strides]
+        steps = [stride * dtype.itemsize if size > 1 else 0 for size, stride in zip(sizes, strides, strict=True)]
         return np.lib.stride_tricks.as_strided(storage[offset:], sizes, steps, writeable=False)
 
     def text(self):
@@ -193,31 +195,51 @@ def t7_tensors(path):
     A place is made of keys of tables and numbers of layers from 0, as in `model.48.weight`; layers of a graph are
     numbered as its forward pass has them. Batch norm has running_mean and running_var whatever its version, a
     convolution's weight four dimensions. `<place>.inputs` of a table-joining node in a graph holds the numbers of the
-    nodes that it joins.
+    nodes that it joins. CheckpointError where a layer's sizes cannot be, and where references to the same numbers make
+    more of them than the file has bytes.
     """
-    tensors = {}
-    waiting, met = [("", read_t7(path))], set()
+    content, most = read_t7(path), os.path.getsize(path)
+    try:
+        return layer_tensors(content, most)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} holds no sound Torch7 network: {error}") from None
+
+
+def layer_tensors(content, most):
+    """`t7_tensors` of what was read, with no more than `most` numbers. Each table and object is gone through once."""
+    tensors, count = {}, 0
+    waiting, met = [("", content)], set()
     while waiting:
         place, value = waiting.pop()
-        if isinstance(value, dict | TorchObject):
-            if id(value) in met:
-                continue
-            met.add(id(value))
+        if isinstance(value, dict | TorchObject) and not first_time(value, met):
+            continue
+        found, inner = {}, []
         if isinstance(value, dict):
             inner = list(value.items())
         elif isinstance(value, TorchObject):
-            tensors |= {joined(place, name): tensor for name, tensor in state_of(value).items()}
-            inner, joins = parts_of(value)
-            tensors |= {joined(place, f"{number}.inputs"): torch.tensor(nodes) for number, nodes in joins.items()}
-        else:
-            inner = []
-            if isinstance(value, float | np.ndarray):
-                tensors[place] = as_tensor(value)
+            inner, joins = parts_of(value, met)
+            found = state_of(value) | {f"{number}.inputs": torch.tensor(nodes) for number, nodes in joins.items()}
+            found = {joined(place, name): tensor for name, tensor in found.items()}
+        elif isinstance(value, float | np.ndarray):
+            found = {place: as_tensor(value)}
+        count += sum(tensor.numel() for tensor in found.values())
+        if count > most:
+            raise CheckpointError(f"its tensors have more numbers than it has bytes, {most}")
+        tensors |= found
         waiting += [(joined(place, name), part) for name, part in reversed(inner)]
     return tensors
 
 
+def first_time(value, met):
+    """Whether an object or a table is not in the set of those that were met; it is then."""
+    first = id(value) not in met
+    met.add(id(value))
+    return first
+
+
 def joined(place, name):
+    if len(place) > LONGEST:
+        raise CheckpointError(f"keys of more than {LONGEST} characters lead to a value")
     return f"{place}.{name}" if place else str(name)
 
 
@@ -225,37 +247,34 @@ def as_tensor(values):
     return torch.from_numpy(np.array(values, np.float32))
 
 
-def listed(table):
-    """The values under the keys 1, 2, ... of a table."""
+def listed(table, met):
+    """The values under the keys 1, 2, ... of a table that was not met before."""
     values = []
-    while isinstance(table, dict) and len(values) + 1 in table:
-        values.append(table[len(values) + 1])
+    if isinstance(table, dict) and first_time(table, met):
+        while len(values) + 1 in table:
+            values.append(table[len(values) + 1])
     return values
 
 
-def parts_of(layer):
+def parts_of(layer, met):
     """([(number, layer)] inside a container, {number: numbers of the nodes it joins}, which only a graph has)."""
-    nodes = [node.fields.get("data") for node in listed(layer.fields.get("forwardnodes")) if is_object(node)]
+    nodes = [node.fields.get("data") for node in listed(layer.fields.get("forwardnodes"), met) if is_object(node)]
     nodes = [node if isinstance(node, dict) else {} for node in nodes]
     if not nodes:
-        inside = listed(layer.fields.get("modules")) or [layer.fields.get("module")]  # nn.MapTable may have one alone
+        inside = listed(layer.fields.get("modules"), met) or [layer.fields.get("module")]  # nn.MapTable may have one
         return list(enumerate(inside)), {}
     numbers = {id(node): number for number, node in enumerate(nodes)}
-
-    def inputs(number):
-        """Numbers of the nodes that a node has its input from, in their order."""
-        found = [numbers.get(id(data), number) for data in listed(nodes[number].get("mapindex"))]
-        return [before for before in found if before < number]
-
-    def source(number):
-        """The node with layers that a value comes from; nodes that only pass it on are skipped."""
-        while passes_on(nodes[number].get("module")) and len(inputs(number)) == 1:
-            number = inputs(number)[0]
-        return number
-
-    layers = [(number, node["module"]) for number, node in enumerate(nodes) if is_object(node.get("module"))]
-    joins = [number for number, module in layers if module.name == "nn.JoinTable"]
-    return layers, {number: [source(before) for before in inputs(number)] for number in joins}
+    layers, joins, sources = [], {}, []  # sources: of each node, the one that made the value which it hands on
+    for number, node in enumerate(nodes):
+        module = node.get("module")
+        before = [numbers.get(id(data), number) for data in listed(node.get("mapindex"), met)]
+        before = [sources[other] for other in before if other < number]
+        sources.append(before[0] if passes_on(module) and len(before) == 1 else number)
+        if is_object(module):
+            layers.append((number, module))
+            if module.name == "nn.JoinTable":
+                joins[number] = before
+    return layers, joins
 
 
 def passes_on(module):
@@ -275,6 +294,8 @@ def state_of(layer):
         state["running_var"] = deviation**-2 - (eps if isinstance(eps, float) else 1e-5)
     kernel = [fields.get(name) for name in ("nInputPlane", "kH", "kW")]
     if "weight" in state and state["weight"].dim() == 2 and all(isinstance(size, float) for size in kernel):
+        if not all(size.is_integer() and size > 0 for size in kernel):
+            raise CheckpointError(f"a convolution has {kernel} as its nInputPlane, kH and kW")
         shape = [len(state["weight"]), *map(int, kernel)]
         if math.prod(shape) == state["weight"].numel():
             state["weight"] = state["weight"].view(shape)

@@ -1,5 +1,6 @@
 """The reader against files written byte for byte by tests/torch7_files.py."""
 
+import math
 import random
 import struct
 import time
@@ -198,6 +199,53 @@ STORAGE = np.ones(4, np.float32)
 )
 def test_impossible_sizes_are_refused_before_anything_is_allocated(tmp_path, content, message):
     assert message in refused(tmp_path / "a.t7", content)
+
+
+def test_the_stride_of_a_single_row_is_of_no_importance(tmp_path):
+    single = Reference(STORAGE, (1, 4), (HUGE, 1))
+    assert t7_tensors(write_t7(tmp_path / "a.t7", {"w": single}))["w"].tolist() == [[1, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("sizes", [(math.nan, 1, 1), (math.inf, 1, 1), (2.5, 1, 1), (-2, -2, 3), (0, 3, 3)])
+def test_sizes_of_a_kernel_that_cannot_be_are_refused(tmp_path, sizes):
+    weight = np.ones((2, 12), np.float32)
+    names = ("nInputPlane", "kH", "kW")
+    lua = Module("nn.SpatialConvolutionMM", weight=weight, **dict(zip(names, map(float, sizes), strict=True)))
+    assert "as its nInputPlane, kH and kW" in refused(tmp_path / "a.t7", t7_bytes({"model": lua}))
+
+
+def test_many_references_to_the_same_numbers_are_refused(tmp_path):
+    shared = np.ones(300_000, np.float32)
+    layers = [Module("nn.Linear", weight=shared, bias=shared) for _ in range(1000)]
+    for content in ({f"w{number}": shared for number in range(1000)}, {"model": sequential(layers)}):
+        assert "more numbers than it has bytes" in refused(tmp_path / "a.t7", t7_bytes(content))
+
+
+def test_a_table_that_many_layers_name_is_gone_through_once(tmp_path):
+    """Else the work grows with the product of the layers and of what each names: 100 million in a file of 1 MB."""
+    modules = {number: 0.0 for number in range(1, 20_001)}
+    many = [Module("nn.Sequential", modules=modules) for _ in range(5_000)]
+    path = write_t7(tmp_path / "a.t7", {"first": layer(nn.Linear(1, 1)), "model": many})
+    started = time.monotonic()
+    found = t7_tensors(path)
+    assert time.monotonic() - started < 20 and len(found) == 20_002
+
+
+def test_joins_at_the_end_of_a_long_chain_find_its_beginning_soon(tmp_path):
+    chain = [(None, [number - 1] if number else []) for number in range(6_000)]
+    net = graph(chain + [(Module("nn.JoinTable"), [5_999]) for _ in range(6_000)])
+    for node in net.fields["forwardnodes"]:
+        node.fields["children"] = []  # the list has them all, and `write` would be too deep
+    path = write_t7(tmp_path / "a.t7", net)
+    started = time.monotonic()
+    found = t7_tensors(path)
+    assert time.monotonic() - started < 20
+    assert len(found) == 6_000 and found["11999.inputs"].tolist() == [0]
+
+
+def test_keys_that_make_endless_names_are_refused(tmp_path):
+    nested = {"k" * 1000: {"a": 1.0, "b": 2.0}}
+    assert "keys of more than 300 characters lead to a value" in refused(tmp_path / "a.t7", t7_bytes(nested))
 
 
 def test_depth_and_number_of_values_have_limits(tmp_path, monkeypatch):
