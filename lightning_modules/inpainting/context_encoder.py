@@ -25,7 +25,7 @@ from lightning_modules.ops.masking import composite
 from lightning_modules.ops.pieces import pasted
 from lightning_modules.ops.push_pull import push_pull
 from lightning_modules.ops.windows import pieces_by_windows
-from lightning_modules.pretrained.published import Published, shape
+from lightning_modules.pretrained.published import Published, require_shape, shape
 from lightning_modules.tasks import InpaintingModule
 
 # The code's hole: ImageNet's mean colour (123, 117, 104) with its channels in another order; its weights expect this.
@@ -174,8 +174,11 @@ def blank(image, hole):
 
 def centre_settings(state):
     """Settings of a centre net for images of 128 x 128, from the encoder's last two layers."""
-    width = max(1, min(shape(state, "generator.encoder.11.weight", 4)[:2]) // 4)
-    return {"width": width, "bottleneck": shape(state, "generator.encoder.14.weight", 4)[0], "overlap": 4}
+    before, last = "generator.encoder.11.weight", "generator.encoder.14.weight"
+    width, bottleneck = max(1, min(shape(state, before, 4)[:2]) // 4), shape(state, last, 4)[0]
+    require_shape(state, before, (8 * width, 4 * width, 4, 4))
+    require_shape(state, last, (bottleneck, 8 * width, 4, 4))
+    return {"width": width, "bottleneck": bottleneck, "overlap": 4}
 
 
 def with_biases(state):

@@ -14,6 +14,7 @@ from lightning_modules.pretrained.checkpoint import CheckpointError
 
 VARINT, EIGHT_BYTES, CONTENT, FOUR_BYTES = 0, 1, 2, 5  # wire types; those of groups, 3 and 4, have no use in Caffe
 MOST_FIELDS = 5_000  # of a message; the numbers of a list that is not packed count as one
+MOST_DIMENSIONS = 32  # of a blob, as in Caffe
 OLD_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}  # V1LayerParameter.LayerType
 WEIGHTED = ("Convolution", "Deconvolution", "InnerProduct", "Scale")  # layers whose blobs are weight and bias
 
@@ -150,7 +151,7 @@ def blob(content):
     if shape is None:
         shape = [old_shape.get(number, 1) for number in (1, 2, 3, 4)]
     count = sum(map(len, data))
-    if len(shape) > 32 or math.prod(shape) != count:
+    if math.prod(shape) != count:
         raise CheckpointError(f"a blob of shape {shape} holds {count} numbers")
     values = np.concatenate([part.astype(np.float32) for part in data] or [np.empty(0, np.float32)])
     return torch.from_numpy(values).view(shape)
@@ -164,7 +165,9 @@ def dimensions(content):
             found.append(value)
         elif number == 1 and wire == CONTENT:
             position = 0
-            while position < len(value):
+            while position < len(value) and len(found) <= MOST_DIMENSIONS:
                 length, position = varint(value, position)
                 found.append(length)
+        if len(found) > MOST_DIMENSIONS:
+            raise CheckpointError(f"a blob has more than {MOST_DIMENSIONS} dimensions")
     return found

@@ -167,7 +167,7 @@ def difference(lacks, beyond):
 
 
 def shortened(keys):
-    """'a, b, c, d and 12 more', in one line whatever a file calls its tensors."""
+    """'a, b, c', and how many there are beyond SHOWN; in one line whatever a file calls its tensors."""
     more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
     return ", ".join(textwrap.shorten(key, 80, placeholder=" ...") for key in keys[:SHOWN]) + more
 
@@ -183,3 +183,10 @@ def shape(state, key, dimensions):
     if tensor.dim() != dimensions or tensor.numel() == 0:
         raise CheckpointError(f"{key} has shape {list(tensor.shape)}, expected {dimensions} dimensions")
     return tuple(tensor.shape)
+
+
+def require_shape(state, key, expected):
+    """CheckpointError where a tensor of `state` has another shape, before a module is made of that size."""
+    found = state[key].shape
+    if found != expected:
+        raise CheckpointError(f"{key} has shape {list(found)}, expected {list(expected)}")

@@ -16,19 +16,21 @@ def named_by_shape(tensors, runs, repeated=()):
     repeated  names of runs that may be there again, if with the same values: a file may hold shared layers twice
     """
     shapes, runs, names = places_of(tensors), dict(runs), {}
-    places = list(shapes)
-    while places:
-        fitting = [name for name, run in runs.items() if fits(run, [shapes[place] for place in places])]
+    places, start = list(shapes), 0
+    while start < len(places):
+        ahead = {name: places[start : start + len(run)] for name, run in runs.items()}
+        fitting = [name for name, run in runs.items() if fits(run, [shapes[place] for place in ahead[name]])]
         if not fitting:
-            places = places[1:]
+            start += 1
             continue
         run = runs[fitting[0]]
-        found = {place: f"{fitting[0]}.{layer}".rstrip(".") for place, (layer, *_) in zip(places, run, strict=False)}
+        layers = zip(ahead[fitting[0]], run, strict=True)
+        found = {place: f"{fitting[0]}.{layer}".rstrip(".") for place, (layer, *_) in layers}
         if same_values(tensors, found, names):
             names |= found
         if fitting[0] not in repeated:
             del runs[fitting[0]]
-        places = places[len(run) :]
+        start += len(run)
     return names
 
 

@@ -79,3 +79,24 @@ def test_a_net_for_whole_images_is_refused(tmp_path):
     state = nn.ModuleDict({"main": longer}).state_dict()
     with pytest.raises(CheckpointError, match="nearest is boyuanjiang, of which the file has beyond it main.30.weight"):
         convert(ContextEncoder, PUBLISHED, state, "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("number", "shape", "message"),
+    [
+        (14, (100_000_000, 1, 1, 1), r"has shape \[100000000, 1, 1, 1\], expected \[100000000, 32, 4, 4\]"),
+        (11, (32, 16, 1, 1), r"has shape \[32, 16, 1, 1\], expected \[32, 16, 4, 4\]"),
+    ],
+)
+def test_a_file_cannot_make_a_network_larger_than_itself(number, shape, message):
+    encoder, decoder = plain(bias=False)
+    tensors = {f"main.{key}": value for key, value in encoder.state_dict().items()}
+    tensors |= {f"main.{int(key.split('.')[0]) + 15}.{key.split('.')[1]}": v for key, v in decoder.state_dict().items()}
+    tensors[f"main.{number}.weight"] = torch.zeros(1).expand(shape)
+    with pytest.raises(CheckpointError, match=message):
+        convert(Unmade, PUBLISHED, tensors, "a.pth")
+
+
+class Unmade(ContextEncoder):
+    def __init__(self, **settings):
+        raise AssertionError(f"made with {settings}")

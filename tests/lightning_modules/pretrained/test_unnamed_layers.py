@@ -1,3 +1,5 @@
+import time
+
 import torch
 
 from lightning_modules.pretrained.unnamed_layers import named_by_shape, places_of
@@ -33,3 +35,9 @@ def test_a_repeated_run_is_named_again_only_with_the_same_values():
     assert named_by_shape(tensors, RUNS, repeated=("single",)) == {"0": "single", "1": "single"}
     tensors |= {"0.bias": torch.zeros(2), "1.bias": torch.ones(2)}
     assert named_by_shape(tensors, RUNS, repeated=("single",)) == {"0": "single"}
+
+
+def test_a_file_of_very_many_layers_is_looked_through_soon():
+    started = time.monotonic()
+    assert named_by_shape({f"{n}.weight": torch.ones(1) for n in range(30_000)}, RUNS) == {}
+    assert time.monotonic() - started < 10
