@@ -17,7 +17,7 @@ from lightning_modules.pretrained.checkpoint import CheckpointError
 from lightning_modules.pretrained.pth import pth_tensors, safetensors_tensors
 from lightning_modules.pretrained.torch7 import t7_tensors
 
-SHOWN = 4  # keys that an error lists
+SHOWN = 200  # keys that an error lists, of each kind
 DEEPEST = 50  # parts of a key that are looked at
 CAFFE_STARTS = b"\x0a\x12\x1a\x20\x28\x32\x38\x42\xa2"  # first bytes of the fields of a NetParameter
 COUNTER = "num_batches_tracked"  # of PyTorch's batch norm since 0.4.1; nothing that is converted uses it

@@ -114,7 +114,11 @@ def without(tensors, *keys):
         (
             {f"k{n}.weight": torch.ones(1) for n in range(6)},
             r"^f.pth is no file of Paper in a known format \(first, second\); nearest is first, of which the file "
-            r"lacks a, b.norm and has beyond it k0.weight, k1.weight, k2.weight, k3.weight and 2 more$",
+            r"lacks a, b.norm and has beyond it k0.weight, k1.weight, k2.weight, k3.weight, k4.weight, k5.weight$",
+        ),
+        (
+            {f"k{n}.weight": torch.ones(1) for n in range(203)},
+            r"has beyond it k0.weight, (k\d+.weight, ){198}k199.weight and 3 more$",
         ),
         (file() | {"c.weight": torch.ones(1)}, "nearest is first, of which the file has beyond it c.weight$"),
         (without(file(), "a.bias"), "f.pth is not quite the format first: it lacks net.0.bias"),
