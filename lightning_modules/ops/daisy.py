@@ -51,7 +51,8 @@ def orientation_energy(grey, orientations):
     dx[..., :-1] = grey.diff(dim=-1)
     dy[..., :-1, :] = grey.diff(dim=-2)
     magnitude = torch.hypot(dx, dy)
-    scale = (orientations / math.pi) / magnitude.clamp(min=torch.finfo(grey.dtype).tiny)  # kappa / magnitude
+    least = orientations * torch.finfo(grey.dtype).tiny  # no kappa divided by it overflows
+    scale = (orientations / math.pi) / magnitude.clamp(min=least)  # kappa / magnitude
     dx, dy = dx * scale, dy * scale
     energy = grey.new_empty(len(grey), orientations, *grey.shape[1:])
     for number, plane in enumerate(energy.unbind(1)):

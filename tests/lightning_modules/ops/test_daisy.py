@@ -65,6 +65,15 @@ def test_descriptors_sum_to_one_and_flat_images_get_flat_ones():
     torch.testing.assert_close(flat, torch.full_like(flat, 1 / 32))
 
 
+@pytest.mark.parametrize("orientations", [1, 8, 13, 64])
+def test_flat_regions_have_numbers_with_any_count_of_orientations(orientations):
+    image, settings = picture(24, 30).clone(), PAPER | {"orientations": orientations}
+    image[..., :15] = 0.4
+    found = daisy(image.float(), **settings)
+    assert found.isfinite().all()
+    assert (found - reference(image, **settings)).abs().max() < 1e-6
+
+
 def test_doubling_the_contrast_changes_nothing():
     image = picture(30, 30)
     torch.testing.assert_close(daisy(image / 2, **PAPER), daisy(image, **PAPER), atol=1e-7, rtol=0)
