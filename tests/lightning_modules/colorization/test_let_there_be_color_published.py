@@ -1,6 +1,7 @@
 """A graph like that of Iizuka 2016's files, with random weights at an eighth of the width, and its plain layers.
 
-The nodes are numbered as forks of the release find them: 4th low-level, 5th mid-level, 8th global features, 9th FC3.
+Of its nodes, in the order of the forward pass, the 3rd has the low-level features, the 5th the mid-level ones, the 7th
+the global features and the 8th FC3; the numbers in a released file may be others, since shapes tell its layers.
 """
 
 import pytest

@@ -512,7 +512,6 @@ def test_sides_that_are_no_multiple_of_4_are_mirrored():
 
 
 def test_postprocessing_blends_the_composite():
-    pytest.importorskip("cv2")
     image, mask = photo(64), square(64, 0, 40)
     plain, blended = (completed(small(postprocess=on).eval(), image, mask) for on in (False, True))
     outside = (mask == 0).expand_as(image)

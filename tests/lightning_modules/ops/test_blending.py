@@ -53,7 +53,6 @@ BORDERS = {
     ids=["rectangle", "L", "two", *BORDERS],
 )
 def test_a_shifted_fill_takes_on_the_photographs_colours(mask):
-    pytest.importorskip("cv2")
     image = picture()
     shifted = composite(image + 0.15, image, mask)
     blended = blend(shifted, mask)
@@ -66,7 +65,6 @@ def test_a_shifted_fill_takes_on_the_photographs_colours(mask):
 @pytest.mark.parametrize("height", [23, 24])
 @pytest.mark.parametrize("width", [38, 39])
 def test_a_hole_is_cloned_where_it_is(height, width):
-    pytest.importorskip("cv2")
     mask = holes((10, 10 + height, 12, 12 + width))
     image = torch.full((1, 3, 60, 70), 0.4)
     image[..., 20, 30] = 0.8
@@ -78,7 +76,6 @@ def test_a_hole_is_cloned_where_it_is(height, width):
 
 
 def test_the_fills_texture_survives_and_its_colour_does_not():
-    pytest.importorskip("cv2")
     mask, flat = holes((10, 50, 10, 60)), torch.full((1, 3, 60, 70), 0.5)
     blended = blend(composite(flat + 0.2 + 0.2 * texture(), flat, mask), mask)
     inner = blended[..., 20:40, 20:50] - 0.5
@@ -88,7 +85,6 @@ def test_the_fills_texture_survives_and_its_colour_does_not():
 
 @pytest.mark.parametrize("box", BORDERS.values(), ids=BORDERS)
 def test_at_the_images_border_a_fill_keeps_its_colours(box):
-    pytest.importorskip("cv2")
     image, mask = picture(), holes(box)
     edge = torch.zeros_like(mask)
     edge[..., [0, -1], :] = edge[..., :, [0, -1]] = 1
@@ -101,7 +97,6 @@ def test_at_the_images_border_a_fill_keeps_its_colours(box):
 
 
 def test_each_hole_is_cloned_by_itself():
-    pytest.importorskip("cv2")
     image, one, other = picture(), holes((10, 30, 12, 32)), holes((20, 55, 40, 60))
     filled = composite(image + 0.1 + 0.2 * texture(), image, one)
     both = blend(composite(image - 0.1, filled, other), one + other)
@@ -110,14 +105,12 @@ def test_each_hole_is_cloned_by_itself():
 
 @pytest.mark.parametrize("mask", [holes((10, 16, 5, 65)), holes((3, 4, 9, 10)), holes((0, 60, 0, 2))])
 def test_nothing_is_left_of_a_fill_in_thin_holes(mask):
-    pytest.importorskip("cv2")
     image = picture()
     black, white = (blend(composite(torch.full_like(image, value), image, mask), mask) for value in (0.0, 1.0))
     assert torch.equal(black, white) and error(black, image, mask) < 0.1
 
 
 def test_images_of_a_batch_are_blended_one_by_one():
-    pytest.importorskip("cv2")
     images = picture(batch=3)
     mask = torch.cat([holes((10, 34, 12, 51)), holes(), holes((0, 20, 0, 20))])
     filled = composite(images + 0.1, images, mask)
@@ -126,7 +119,6 @@ def test_images_of_a_batch_are_blended_one_by_one():
 
 
 def test_an_image_that_is_all_hole_or_has_none_is_left_alone():
-    pytest.importorskip("cv2")
     image = picture()
     assert torch.equal(blend(image, holes()), image)
     assert torch.equal(blend(image, torch.ones(1, 1, 60, 70)), image)
@@ -134,7 +126,6 @@ def test_an_image_that_is_all_hole_or_has_none_is_left_alone():
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 5), (8, 1), (9, 9)])
 def test_the_smallest_images_are_blended_too(size):
-    pytest.importorskip("cv2")
     image, mask = picture(*size), torch.ones(1, 1, *size)
     mask[..., -1, -1] = 0
     blended = blend(image, mask)
