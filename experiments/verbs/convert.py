@@ -83,6 +83,8 @@ def table():
 
 
 def check(arguments, formats):
+    if arguments.mean is not None and not all(0 <= value <= 1 for value in arguments.mean):
+        raise UserError(f"--mean must be red, green and blue from 0 to 1; got {' '.join(map(str, arguments.mean))}")
     names = [each.name for each in formats if isinstance(each, Published)]
     if arguments.format not in (None, *names):
         raise UserError(f"--format: no '{arguments.format}' of {arguments.paper}{nearest(arguments.format, names)}")

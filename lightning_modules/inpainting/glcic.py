@@ -231,10 +231,13 @@ CC_BY_NC_SA = "CC BY-NC-SA 4.0: non-commercial, to be shared alike"
 NO_DISCRIMINATOR = ("it comes without a discriminator: model.alpha is 0",)
 
 
-def otenim_keys(tensors):
-    keys = {f"{'de' if n in (13, 15) else ''}conv{n}": f"generator.layers.{3 * n - 3}" for n in range(1, 18)}
-    keys |= {f"bn{n}": f"generator.layers.{3 * n - 1}" for n in range(1, 17)}
-    return keys | ({"mean": "mean"} if "mean" in tensors else {})
+OTENIM_LAYERS = {f"{'de' if n in (13, 15) else ''}conv{n}": f"generator.layers.{3 * n - 3}" for n in range(1, 18)}
+OTENIM_LAYERS |= {f"bn{n}": f"generator.layers.{3 * n - 1}" for n in range(1, 17)}
+
+
+def and_mean(keys):
+    """The table `keys` for a file with or without a mean colour, which may be given beside it."""
+    return lambda tensors: keys | ({"mean": "mean"} if "mean" in tensors else {})
 
 
 PUBLISHED = (
@@ -251,8 +254,8 @@ PUBLISHED = (
         name="ganonymizer",
         source="the authors' Places2 network as a .pth with numbers for names (tanimutomo/ganonymizer)",
         licence=CC_BY_NC_SA,
-        keys={f"{n}": f"generator.layers.{n}" for n in WITH_WEIGHTS},
-        settings=without_discriminator,
+        keys=and_mean({f"{n}": f"generator.layers.{n}" for n in WITH_WEIGHTS}),
+        settings=lambda state: (released_settings if "mean" in state else without_discriminator)(state),
         missing={"mean": "the mean colour of Places2, which the authors' own file has"},
         notes=NO_DISCRIMINATOR,
     ),
@@ -260,7 +263,7 @@ PUBLISHED = (
         name="otenim",
         source="the port otenim/GLCIC-PyTorch (model_cn)",
         licence="MIT",
-        keys=otenim_keys,
+        keys=and_mean(OTENIM_LAYERS),
         settings=otenim_settings,
         values=from_otenim,
         notes=("its batch norm follows the ReLU, which model.norm_first=false has", *NO_DISCRIMINATOR),

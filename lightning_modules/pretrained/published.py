@@ -8,7 +8,7 @@ the file and every tensor of the module must be accounted for.
 import os
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -85,6 +85,7 @@ def read_weights(path):
 
 def convert(cls, formats, tensors, path, name=None):
     """(format, module of class `cls`, state to be loaded into it) for a file's tensors; `name` of a format forces it.
+    What is `missing` in the format is so in this file.
 
     CheckpointError with one line where no format fits, and for leftovers on either side. `path` is for the messages.
     """
@@ -100,7 +101,10 @@ def convert(cls, formats, tensors, path, name=None):
             f"{path} is no file of {cls.__name__} in a known format ({names}); nearest is {fit.format.name}, of which"
             f" the file {difference(fit.lacks, fit.beyond)}"
         )
-    return fit.format, *loadable(cls, fit.format, fit.state, path)
+    module, state = loadable(cls, fit.format, fit.state, path)
+    missing = fit.format.missing.items()
+    missing = {start: instead for start, instead in missing if not any(covers(start, key) for key in fit.state)}
+    return replace(fit.format, missing=missing), module, state
 
 
 class Fit:

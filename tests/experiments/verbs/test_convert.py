@@ -125,6 +125,24 @@ def test_a_mean_that_is_beside_the_file_is_given_as_an_option(run, capsys):
     assert "--mean: a.t7 has a mean of its own" in capsys.readouterr().err
 
 
+def test_a_mean_takes_the_place_of_the_one_of_places(run, capsys):
+    torch.manual_seed(0)
+    torch.save(CompletionNet(width=8).layers.state_dict(), "numbers.pth")
+    assert run("glcic", "numbers.pth", "-o", "places.ckpt") == 0
+    assert "not in it   mean: the mean colour of Places2" in capsys.readouterr().out
+    assert run("glcic", "numbers.pth", "-o", "out.ckpt", "--mean", "0.43", "0.38", "0.36") == 0
+    assert "not in it" not in capsys.readouterr().out
+    module, _ = load_module("out.ckpt")
+    assert module.mean.tolist() == module.cfg.mean == pytest.approx([0.43, 0.38, 0.36])
+
+
+@pytest.mark.parametrize("mean", [["110", "97", "92"], ["0.4", "-0.1", "0.4"], ["nan", "0.4", "0.4"]])
+def test_a_mean_beyond_0_to_1_is_refused(run, capsys, mean):
+    otenim("model_cn")
+    assert run("glcic", "model_cn", "-o", "out.ckpt", "--mean", *mean) == 2
+    assert "--mean must be red, green and blue from 0 to 1; got" in capsys.readouterr().err
+
+
 def test_a_converted_checkpoint_is_evaluated_on_data_that_is_named(run, capsys):
     release("release.pth")
     run("colorful", "release.pth", "-o", "out.ckpt")

@@ -88,7 +88,7 @@ def test_a_file_without_the_counters_of_batch_norm_is_whole():
 
 def test_keys_named_as_unused_are_left_out():
     tensors = file() | {"extra": torch.ones(1), "b.more.weight": torch.ones(1)}
-    assert convert(Paper, FORMATS, tensors, "f.pth")[0] is FIRST
+    assert convert(Paper, FORMATS, tensors, "f.pth")[0] == FIRST
 
 
 def test_half_and_double_become_float():
@@ -151,7 +151,7 @@ def test_a_format_can_be_forced():
 
 def test_a_table_of_keys_can_be_made_from_the_file():
     format = replace(FIRST, keys=lambda tensors: dict(zip(["a", "b.norm"], ["net.0", "net.1"], strict=True)))
-    assert convert(Paper, (format,), file(), "f.pth")[0] is format
+    assert convert(Paper, (format,), file(), "f.pth")[0] == format
 
 
 def test_the_first_bytes_tell_the_kind_of_a_file(tmp_path):
