@@ -389,13 +389,12 @@ class GLCIC(InpaintingModule):
         return [torch.optim.Adadelta(network.parameters(), lr=self.cfg.lr) for network in networks]
 
     def check(self, batch):
-        """See `PaperModule`; how large holes are is looked at no more after the first step."""
+        """See `PaperModule`; done before every step. For 16 masks of 256 x 256 that takes 13 ms on a CPU core, where a
+        step takes minutes; on a GPU it is one wait more, beside that of each optimiser."""
         super().check(batch)
         cfg, (height, width) = self.cfg, batch["image"].shape[2:]
         if (height, width) != (cfg.side, cfg.side):
             raise ValueError(f"model.side = {cfg.side} needs data.crop = {cfg.side}; got images of {height} x {width}")
-        if self.iteration > 1:
-            return
         if self.discriminator is not None and self.discriminator.local_branch is not None:
             first, end = bounding_boxes(batch["mask"])
             longest = int(((end - first) * batch["mask"].any(dim=3).any(dim=2)).max())  # 0 without a hole

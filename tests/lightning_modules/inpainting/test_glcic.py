@@ -566,6 +566,10 @@ def test_holes_larger_than_the_local_window_are_refused_where_there_is_one():
     with pytest.raises(ValueError, match="model.local_side = 16 .* some of 17 pixels: use smaller ones"):
         one_step_each(small(), [batch])
     fits = {"image": photo(), "mask": square(end=26)}
+    late = small()
+    with pytest.raises(ValueError, match="some of 17 pixels: use smaller ones"):
+        one_step_each(late, [fits, fits, batch])
+    assert late.iteration == 3
     for module, each in ((small(), fits), (small(discriminators="global"), batch), (small(alpha=0.0), batch)):
         module.check(each)
     small().check({"image": photo(), "mask": torch.zeros(4, 1, 32, 32)})
