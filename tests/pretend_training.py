@@ -1,8 +1,9 @@
 """A program that behaves to a worker as a training does: `pretend_training.py FOLDER train key=value ...`.
 
 Settings: iterations, pause (seconds an iteration), score (its slope), name (of the score), and end: finish | fail |
-nan | die (by SIGKILL, in the first attempt) | hang (ignoring SIGTERM) | refuse. Every iteration validates and leaves a
-checkpoint. trace.txt has a line for each iteration of each process.
+nan | die (by SIGKILL, in the first attempt) | hang (ignoring SIGTERM) | refuse | full (the disk, when the record is
+closed) | busy (another process trains there, in the first attempt). Every iteration validates and leaves a checkpoint.
+trace.txt has a line for each iteration of each process.
 """
 
 import json
@@ -24,12 +25,12 @@ def train(folder, words):
         return "model.width must be at least 1, got 0", 2
     if end == "hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    (folder / "config.yaml").write_text(f"iterations: {iterations}\n")
+    if end == "busy" and not (folder / "tried").exists():
+        (folder / "tried").touch()
+        return "another process trains here", 75
     checkpoint = folder / "checkpoint"
     first = int(checkpoint.read_text()) + 1 if checkpoint.exists() else 1
-    if first > iterations:
-        return f"has {iterations} iterations already", 2
-    value = None
+    value = float(settings["score"]) * iterations
     for iteration in range(first, iterations + 1):
         time.sleep(float(settings["pause"]))
         value = float(settings["score"]) * iteration
@@ -44,6 +45,8 @@ def train(folder, words):
             os.kill(os.getpid(), signal.SIGKILL)
     if end == "fail":
         return record(folder, "failed", reason="iteration 4: loss is not finite"), 1
+    if end == "full":
+        return "run.json: No space left on device", 2
     record(folder, "finished", scores={settings["name"]: float("nan") if end == "nan" else value})
     return None, 0
 

@@ -3,8 +3,9 @@
 It is `chromafill train` with two more properties. It does not outlive the worker that started it, even one that is
 killed by SIGKILL: its standard input is a pipe that nobody but the worker holds open, and at the end of that input the
 process ends at once. And it holds a lock on its run folder, so that a trial which was taken over from a worker that is
-only thought dead is never trained twice at a time. Both hold for the processes that Lightning starts for more devices,
-which inherit the pipe and whose first holds the lock.
+only thought dead is never trained twice at a time: whoever comes second leaves with exit code 75, for the trial to be
+tried again later. Both hold for the processes that Lightning starts for more devices, which inherit the pipe and whose
+first holds the lock.
 """
 
 import fcntl
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 from experiments.cli import main
+from lightning_modules.callbacks.stop_on_signal import EX_TEMPFAIL
 
 LOCK_WAIT = 60.0  # seconds that the folder's last process gets to end
 KILLED = 137  # exit code, as a shell reports SIGKILL
@@ -51,7 +53,7 @@ def run(argv):
         held = lock(Path(folder))
         if held is None:
             print(f"another process trains in {folder}", file=sys.stderr)
-            return 2
+            return EX_TEMPFAIL
     return main(argv[1:])
 
 

@@ -16,12 +16,12 @@ import subprocess
 import sys
 import time
 
-import yaml
 from optuna.exceptions import UpdateFinishedTrialError
 
 from experiments.errors import UserError, nearest
 from experiments.run_record import RUN_DIR, write_text
 from experiments.studies.space import distributions_of, override, pruner_of, sampler_of
+from lightning_modules.callbacks.stop_on_signal import EX_TEMPFAIL
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ TRAINING = (sys.executable, "-m", "experiments.studies.trial_process")
 POLL = 0.25  # seconds between looks at the training's process
 LOOK = 1.0  # seconds between looks at metrics.csv, more where reading it takes long
 PATIENCE = 5.0  # seconds that a training gets to end by itself
-STOPPED = (75, 130, 137)  # exit codes of a training that a signal ended: SIGTERM, SIGINT, the end of its input
+KILLED = (130, 137)  # exit codes of a training that SIGINT or the end of its input ended
 
 
 class Worker:
@@ -87,8 +87,9 @@ class Worker:
         return ["train", *words, override("run_dir", str(folder)), "resume=auto"]
 
     def train(self, trial, folder, watch):
-        """How the training ended: finished | pruned | failed | interrupted. One that has ended is not repeated:
-        a worker may have been killed between the end of a training and telling the study."""
+        """How the training ended: finished | pruned | failed | killed | stopped, where it is to go on later and nothing
+        is wrong with it. One that has ended is not repeated: a worker may have been killed between the end of a
+        training and telling the study."""
         watch.report()
         if status_of(folder) in ("finished", "pruned"):
             return status_of(folder)
@@ -113,14 +114,16 @@ class Worker:
             return "finished"
         if status is not None:
             return status
-        return "interrupted" if process.returncode < 0 or process.returncode in STOPPED else "failed"
+        if process.returncode == EX_TEMPFAIL:
+            return "stopped"
+        return "killed" if process.returncode < 0 or process.returncode in KILLED else "failed"
 
     def watch(self, trial, process, watch):
         """None when the process has ended by itself, or why it is to end."""
         beat = 0.0
         while process.poll() is None:
             if self.stopping:
-                return "interrupted"
+                return "stopped"
             if time.monotonic() - beat >= self.heartbeat_every:
                 self.study.heartbeat(trial)
                 beat = time.monotonic()
@@ -137,12 +140,9 @@ class Worker:
             mark_pruned(folder)
             self.study.prune(trial)
             return f"pruned at iteration {max(watch.reported)}"
-        if status == "interrupted":
-            (self.study.give_back if self.stopping else self.study.abandon)(trial)
-            return "interrupted; it resumes from its last checkpoint"
-        iterations = planned(folder)
-        if status_of(folder) != "failed" and iterations in watch.reported:  # killed after its last checkpoint
-            return self.finished(trial, watch, watch.reported[iterations])
+        if status in ("stopped", "killed"):
+            (self.study.give_back if status == "stopped" else self.study.abandon)(trial)
+            return f"was {status}; it resumes from its last checkpoint"
         return self.failed(trial, failure(folder))
 
     def finished(self, trial, watch, value):
@@ -230,14 +230,6 @@ def status_of(folder):
 def mark_pruned(folder):
     """The training itself says that it was interrupted; it cannot know by whom."""
     write_text(folder / "run.json", json.dumps(record_of(folder) | {"status": "pruned"}, indent=2) + "\n")
-
-
-def planned(folder):
-    """`iterations` of a run that has started, None of another."""
-    try:
-        return yaml.safe_load((folder / "config.yaml").read_text())["iterations"]
-    except FileNotFoundError:
-        return None
 
 
 def failure(folder):

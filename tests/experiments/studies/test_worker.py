@@ -11,6 +11,7 @@ import optuna
 import pytest
 
 from experiments.errors import UserError
+from experiments.studies import study as study_module
 from experiments.studies import worker as module
 from experiments.studies.study import Study, TrialSpec
 from experiments.studies.worker import Worker
@@ -67,6 +68,7 @@ def test_the_training_gets_the_overrides_of_study_and_trial_the_sampled_ones_and
         ("end=fail", "iteration 4: loss is not finite"),
         ("end=refuse", "model.width must be at least 1, got 0"),
         ("end=nan", "val/psnr is nan"),
+        ("end=full", "run.json: No space left on device"),
     ],
 )
 def test_a_training_that_fails_is_a_failed_trial_with_its_reason_and_the_next_one_runs(words, reason, tmp_path):
@@ -83,6 +85,13 @@ def test_a_training_that_is_killed_resumes_from_its_checkpoint(tmp_path):
     assert study.states()[0].attempts == 2
 
 
+def test_a_folder_in_which_another_process_trains_is_tried_again_and_that_is_no_attempt(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "ATTEMPTS", 1)
+    study = study_of(tmp_path, "end=busy", "")
+    Worker(study).run()
+    assert ended(study) == [("finished", 8.0, None)] * 2
+
+
 def test_a_score_that_the_paper_does_not_have_stops_the_worker_at_the_first_validation(tmp_path):
     study = study_of(tmp_path, "name=val/psnr_hole iterations=400", "")
     with pytest.raises(UserError, match="objective.score: no validation score 'val/psnr'; nearest: val/psnr_hole"):
@@ -91,17 +100,13 @@ def test_a_score_that_the_paper_does_not_have_stops_the_worker_at_the_first_vali
 
 
 def test_a_training_that_ended_before_its_worker_could_tell_is_not_repeated(tmp_path):
-    study = study_of(tmp_path, "", "", "")
+    study = study_of(tmp_path, "", "")
     for name, status in (("t0", "finished"), ("t1", "pruned")):
         study.run_dir(name).mkdir()
         (study.run_dir(name) / "metrics.csv").write_text("iteration,val/psnr\n4,9.0\n")
         (study.run_dir(name) / "run.json").write_text(json.dumps({"status": status, "scores": {"val/psnr": 9.0}}))
-    last = study.run_dir("t2")  # killed after its last checkpoint, before it wrote that it had finished
-    last.mkdir()
-    (last / "metrics.csv").write_text("iteration,val/psnr\n4,7.0\n")
-    (last / "checkpoint").write_text("4")
     Worker(study).run()
-    assert ended(study) == [("finished", 9.0, None), ("pruned", 9.0, None), ("finished", 7.0, None)]
+    assert ended(study) == [("finished", 9.0, None), ("pruned", 9.0, None)]
     assert not list(study.folder.glob("runs/*/trace.txt"))
 
 
