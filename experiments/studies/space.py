@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 import optuna
+from numpy.random import SeedSequence
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -160,11 +161,12 @@ def distributions_of(definition):
     return {key: distribution(key, values) for key, values in definition["space"].items()}
 
 
-def sampler_of(definition, seed):
-    """`seed` tells workers that sample at the same time apart."""
+def sampler_of(definition, number):
+    """Draws for the trial of this number: the same with any worker on any machine."""
+    seed = int(SeedSequence((definition.get("seed", 0), number)).generate_state(1)[0])
     if definition.get("method") == "tpe":
-        return optuna.samplers.TPESampler(seed=definition["seed"] * 1_000_003 + seed, constant_liar=True)
-    return optuna.samplers.RandomSampler(seed=definition.get("seed", 0) * 1_000_003 + seed)
+        return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    return optuna.samplers.RandomSampler(seed=seed)
 
 
 def pruner_of(definition):

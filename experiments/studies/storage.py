@@ -2,6 +2,7 @@
 
 import fcntl
 from contextlib import contextmanager
+from pathlib import Path
 
 import optuna
 import sqlalchemy
@@ -31,8 +32,7 @@ def connect(url):
 def making_tables(url):
     """One process at a time: of several that begin with an empty database, only one can make its tables."""
     if url.get_backend_name() == "sqlite":
-        with open(f"{url.database}.lock", "a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with file_locked(url):
             yield
         return
     engine = sqlalchemy.create_engine(url)
@@ -43,6 +43,14 @@ def making_tables(url):
             connection.invalidate()  # closes the session, and with it goes the lock
     finally:
         engine.dispose()
+
+
+@contextmanager
+def file_locked(url):
+    """One process at a time, wherever it works: by a file beside the database, since SQLite has no lock that would do."""
+    with open(f"{Path(url.database).resolve()}.lock", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def storage_url(folder, storage):

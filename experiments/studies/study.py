@@ -11,7 +11,6 @@ which with several workers exceeds the number asked for; a trial whose worker di
 forever, so that heartbeat comes before the trial is taken.
 """
 
-import fcntl
 import json
 import sys
 import warnings
@@ -31,7 +30,8 @@ from optuna.trial import TrialState as State
 
 from experiments.errors import UserError
 from experiments.run_record import commit, write_text
-from experiments.studies.storage import connect, shown, storage_url, without_password
+from experiments.studies.space import sampler_of
+from experiments.studies.storage import connect, file_locked, shown, storage_url, without_password
 
 STUDIES = Path("studies")
 GRACE = 60  # seconds without a heartbeat after which a worker is taken for dead
@@ -43,7 +43,7 @@ STATUS = {
     State.FAIL: "failed",
     State.PRUNED: "pruned",
 }
-NOT_COMPARED = ("created", "grace", "storage")  # of study.json: they do not say what is studied
+NOT_COMPARED = ("name", "created", "grace", "storage")  # of study.json: they do not say what is studied
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # heartbeats, since 2.8
@@ -79,14 +79,15 @@ class TrialState:
 class Study:
     """definition: what study.json holds.
 
+    name        in the database: that of the folder in which the study was made
     kind        ablation | sweep
     overrides   key=value of every trial; a trial's own and the sampled ones come after them
     objective   {"score": a validation score such as val/psnr, "direction": "maximize" | "minimize"}
     and what the kind adds.
     """
 
-    def __init__(self, folder, storage, grace):
-        self.folder, self.storage, self.grace = Path(folder), storage, grace
+    def __init__(self, folder, storage, grace, name):
+        self.folder, self.storage, self.grace, self.name = Path(folder), storage, grace, name
         self.rdb = connect(storage)
         self.rdb.heartbeat_interval, self.rdb.grace_period = max(1, grace // 6), grace
         self.rdb.heartbeat_stale_trial_callback = RetryHeartbeatStaleTrialCallback(max_retry=ATTEMPTS - 1)
@@ -104,7 +105,7 @@ class Study:
             raise UserError(f"the study's folder {folder} cannot be made: {error.strerror}") from None
         kept = read_definition(folder)
         url = storage_url(folder, storage or (kept or {}).get("storage"))
-        study = cls(folder, url, (kept or {}).get("grace", grace))
+        study = cls(folder, url, (kept or {}).get("grace", grace), name_of(folder, kept))
         with study.exclusive():
             direction = definition["objective"]["direction"]
             optuna.create_study(study_name=study.name, storage=study.rdb, direction=direction, load_if_exists=True)
@@ -112,7 +113,8 @@ class Study:
             if known is None:
                 revision, clean = commit()
                 made = {"command": ["chromafill", *sys.argv[1:]], "commit": revision, "clean": clean}
-                known = definition | {"created": made, "grace": grace, "storage": without_password(storage)}
+                known = definition | {"name": study.name, "created": made, "grace": grace}
+                known |= {"storage": without_password(storage)}
                 study.optuna.set_user_attr("definition", json.dumps(known))
             require_same(study, known, definition)
             if kept is None:
@@ -136,24 +138,20 @@ class Study:
             )
         if kept is None and len(folder.parts) == 1:
             folder = STUDIES / place
-        study = cls(folder, storage_url(folder, storage or kept["storage"]), (kept or {}).get("grace", GRACE))
+        url, name = storage_url(folder, storage or kept["storage"]), name_of(folder, kept)
+        study = cls(folder, url, (kept or {}).get("grace", GRACE), name)
         known = study.remembered()
         if known is None:
             raise UserError(f"no study '{study.name}' in {shown(study.storage)}")
         if kept is None:
-            study = cls(folder, study.storage, known["grace"])
+            study = cls(folder, study.storage, known["grace"], name)
             (folder / "runs").mkdir(parents=True, exist_ok=True)
             write_text(folder / "study.json", json.dumps(known | {"storage": without_password(storage)}, indent=2))
         return study
 
-    @property
-    def name(self):
-        """The study's name in the database is that of its folder."""
-        return self.folder.resolve().name
-
     @cached_property
     def optuna(self):
-        """Optuna's study. The worker of a sweep gives it a sampler and a pruner."""
+        """Optuna's study. The worker of a sweep gives it a pruner."""
         return optuna.load_study(study_name=self.name, storage=self.rdb)
 
     @cached_property
@@ -208,7 +206,7 @@ class Study:
 
     @contextmanager
     def exclusive(self):
-        """One process at a time: by a lock of the database, or of a file where SQLite has none that would do."""
+        """One process at a time, of all that use the database."""
         if self.rdb.engine.dialect.name == "postgresql":
             lock = sqlalchemy.text("select pg_advisory_lock(hashtext(:name))")
             with self.rdb.engine.connect() as connection:
@@ -218,8 +216,7 @@ class Study:
                 finally:
                     connection.invalidate()  # closes the session, and with it goes the lock
             return
-        with (self.folder / "study.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with file_locked(self.rdb.engine.url):
             yield
 
     def take(self, distributions: Mapping[str, BaseDistribution]):
@@ -232,6 +229,7 @@ class Study:
             waiting = self.trials(State.WAITING)
             if not waiting:
                 return None
+            self.optuna.sampler = sampler_of(self.definition, waiting[0].number)
             self.rdb.record_heartbeat(waiting[0]._trial_id)
             self.rdb.set_trial_state_values(waiting[0]._trial_id, State.RUNNING)
             trial = optuna.Trial(self.optuna, waiting[0]._trial_id)
@@ -313,6 +311,11 @@ def read_definition(folder):
         return None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
+
+
+def name_of(folder, kept):
+    """A study's name in the database. kept: what its study.json holds, None of a study that is new in this folder."""
+    return (kept or {}).get("name", folder.resolve().name)
 
 
 def require_same(study, known, definition):

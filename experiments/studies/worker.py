@@ -20,7 +20,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from experiments.errors import UserError, nearest
 from experiments.run_record import RUN_DIR, write_text
-from experiments.studies.space import distributions_of, override, pruner_of, sampler_of
+from experiments.studies.space import distributions_of, override, pruner_of
 from lightning_modules.callbacks.stop_on_signal import EX_TEMPFAIL
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,6 @@ class Worker:
         self.distributions = distributions_of(study.definition)
         self.heartbeat_every = study.rdb.heartbeat_interval
         self.stopping = False
-        study.optuna.sampler = sampler_of(study.definition, seed=os.getpid())
         study.optuna.pruner = pruner_of(study.definition)
 
     def stop(self, *_):

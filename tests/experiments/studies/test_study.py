@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import threading
 import time
 
 import pytest
@@ -62,6 +63,13 @@ def test_a_study_in_a_shared_database_is_opened_without_its_folder(folder, serve
     elsewhere = Study.open(folder.name, server)
     assert elsewhere.folder == module.STUDIES / folder.name and elsewhere.grace == 9
     assert statuses(elsewhere) == {"t0": "waiting"} and (elsewhere.folder / "study.json").exists()
+
+
+def test_a_folder_may_be_renamed(folder, storage):
+    Study.create(folder, DEFINITION, storage, specs(1))
+    renamed = folder.rename(folder.with_name(f"renamed{folder.name}"))
+    assert statuses(Study.open(renamed)) == {"t0": "waiting"}
+    assert statuses(Study.create(renamed, DEFINITION, storage, specs(2))) == {"t0": "waiting", "t1": "waiting"}
 
 
 def test_creating_it_again_enters_only_the_trials_that_are_missing(folder, storage):
@@ -175,6 +183,43 @@ def test_processes_that_make_a_study_at_the_same_time_make_one(folder, storage):
     assert [made.get(timeout=60) for _ in processes] == [5] * 4
     for process in processes:
         process.join(60)
+
+
+def test_a_database_is_locked_for_all_folders_that_use_it(tmp_path):
+    shared = tmp_path / "shared.db"
+    first, second = (Study.create(tmp_path / place / "s", DEFINITION, f"sqlite:///{shared}") for place in "ab")
+    (tmp_path / "link.db").symlink_to(shared)
+    third = Study.open(tmp_path / "c" / "s", f"sqlite:///{tmp_path / 'link.db'}")
+    entered = []
+
+    def enter(study):
+        with study.exclusive():
+            entered.append(study.folder)
+
+    threads = [threading.Thread(target=enter, args=[study]) for study in (second, third)]
+    with first.exclusive():
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        assert entered == []
+    for thread in threads:
+        thread.join()
+    assert len(entered) == 2
+
+
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_what_is_drawn_depends_on_the_seed_and_the_trials_number_alone(method, tmp_path):
+    """Not on the process, nor on which worker takes which trial."""
+
+    def drawn(name, seed, shared):
+        folder = tmp_path / name
+        made = Study.create(folder, DEFINITION | {"method": method, "seed": seed}, specs=specs(4))
+        workers = [Study.open(folder), made] if shared else [made]
+        return [workers[number % len(workers)].take(RATE).params["model.lr"] for number in range(4)]
+
+    alone = drawn("alone", 20_260_101, shared=False)
+    assert drawn("shared", 20_260_101, shared=True) == alone and len(set(alone)) == 4
+    assert not set(drawn("other", 1, shared=False)) & set(alone)
 
 
 def take_all(folder, url, start, taken):

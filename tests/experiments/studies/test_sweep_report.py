@@ -8,7 +8,7 @@ from browser import opened
 
 from experiments.compose import compose_config
 from experiments.errors import UserError
-from experiments.studies.space import PRUNING, distributions_of, sampler_of
+from experiments.studies.space import PRUNING, distributions_of
 from experiments.studies.study import Study, TrialSpec
 from experiments.studies.sweep_report import best_of, importances, write_report
 
@@ -34,7 +34,6 @@ def study(tmp_path):
     """20 trials; only the learning rate matters. One is pruned, one failed, and one waits."""
     specs = [TrialSpec(name=f"trial-{number:04}", overrides=[], attrs={}) for number in range(23)]
     made = Study.create(tmp_path / "studies" / "s", DEFINITION, specs=specs)
-    made.optuna.sampler = sampler_of(DEFINITION, seed=0)
     for number in range(22):
         trial = made.take(distributions_of(DEFINITION))
         if number == 20:
