@@ -3,8 +3,9 @@
 A training gets one task per GPU, as Lightning's SLURM environment wants it. Anything else, such as a worker of a study,
 gets one task per node and starts processes of its own. Before the time is up SLURM sends SIGUSR2; a training answers
 with a checkpoint and exit code 75 (StopOnSignal), upon which the batch script puts the job back into the queue, where
-resume=auto goes on from that checkpoint. A worker dies of the signal (128 + 12) and is put back as well: its trial goes
-to the next worker. Preempted jobs are put back by SLURM itself (--requeue), after SIGTERM and the same checkpoint.
+resume=auto goes on from that checkpoint. A worker has its training do so, puts the trial back and leaves with 75 as
+well; a process that the signal meets before it listens dies of it (128 + 12) and is put back too. Preempted jobs are
+put back by SLURM itself (--requeue), after SIGTERM and the same checkpoint.
 """
 
 import re

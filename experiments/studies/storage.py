@@ -4,12 +4,14 @@ import fcntl
 from contextlib import contextmanager
 from pathlib import Path
 
-import optuna
 import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from experiments.errors import UserError
+
+UNANSWERED = (StorageInternalError, DBAPIError)  # raised where a database that did answer does not any more
 
 
 def connect(url):
@@ -23,9 +25,15 @@ def connect(url):
         raise UserError(f"storage {shown(url)} cannot be written: {error.strerror}") from None
     except ImportError as error:
         raise UserError(f"storage {shown(url)} needs a driver: {error.__cause__ or error}") from None
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        lines = str(getattr(error, "orig", None) or error).splitlines()
-        raise UserError(f"storage {shown(url)} does not answer: {lines[0].strip()}") from None
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise unanswered(url, error) from None
+
+
+def unanswered(url, error):
+    """The UserError for an error of a storage."""
+    cause = error.__cause__ or error
+    lines = str(getattr(cause, "orig", None) or cause).splitlines()
+    return UserError(f"storage {shown(url)} does not answer: {lines[0].strip()}")
 
 
 @contextmanager
@@ -47,7 +55,7 @@ def making_tables(url):
 
 @contextmanager
 def file_locked(url):
-    """One process at a time, wherever it works: by a file beside the database, since SQLite has no lock that would do."""
+    """One process at a time, wherever it works: by a file beside SQLite's, which has no lock that would do."""
     with open(f"{Path(url.database).resolve()}.lock", "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -250,6 +250,10 @@ class Study:
         """Whether a trial waits, or may come to wait when the worker that has it is killed."""
         return bool(self.trials(State.WAITING, State.RUNNING))
 
+    def has_failed(self):
+        with self.exclusive():
+            return any(state.status == "failed" for state in self.states())
+
     def heartbeat(self, trial):
         """UpdateFinishedTrialError where the trial was taken over, since heartbeats failed to come for too long."""
         if not self.is_ours(trial):
@@ -267,8 +271,9 @@ class Study:
         self.optuna.tell(trial, state=State.PRUNED, skip_if_finished=True)
 
     def fail(self, trial, reason):
-        trial.set_user_attr("reason", reason)
-        self.optuna.tell(trial, state=State.FAIL, skip_if_finished=True)
+        if self.is_ours(trial):
+            trial.set_user_attr("reason", reason)
+            self.optuna.tell(trial, state=State.FAIL, skip_if_finished=True)
 
     def abandon(self, trial):
         """Puts a trial back whose training was killed; such an attempt counts."""

@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 from experiments.cli import main
-from lightning_modules.callbacks.stop_on_signal import EX_TEMPFAIL
 
 LOCK_WAIT = 60.0  # seconds that the folder's last process gets to end
 KILLED = 137  # exit code, as a shell reports SIGKILL
@@ -53,7 +52,7 @@ def run(argv):
         held = lock(Path(folder))
         if held is None:
             print(f"another process trains in {folder}", file=sys.stderr)
-            return EX_TEMPFAIL
+            return os.EX_TEMPFAIL
     return main(argv[1:])
 
 

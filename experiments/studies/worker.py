@@ -21,7 +21,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from experiments.errors import UserError, nearest
 from experiments.run_record import RUN_DIR, write_text
 from experiments.studies.space import distributions_of, override, pruner_of
-from lightning_modules.callbacks.stop_on_signal import EX_TEMPFAIL
+from experiments.studies.storage import UNANSWERED, unanswered
+from lightning_modules.callbacks.stop_on_signal import EX_TEMPFAIL, SIGNALS
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ TRAINING = (sys.executable, "-m", "experiments.studies.trial_process")
 POLL = 0.25  # seconds between looks at the training's process
 LOOK = 1.0  # seconds between looks at metrics.csv, more where reading it takes long
 PATIENCE = 5.0  # seconds that a training gets to end by itself
+SAVING = 90.0  # seconds that it gets where the machine is taken away, of the 120 of SLURM's notice
+ASK_AGAIN = 2.0  # seconds after which a storage that did not answer is asked again
+NOTICES = [number for number in SIGNALS if number != signal.SIGTERM]  # of schedulers, before they take a machine away
 KILLED = (130, 137)  # exit codes of a training that SIGINT or the end of its input ended
 
 
@@ -41,23 +45,27 @@ class Worker:
         self.score = study.definition["objective"]["score"]
         self.distributions = distributions_of(study.definition)
         self.heartbeat_every = study.rdb.heartbeat_interval
-        self.stopping = False
+        self.stopping, self.signum = False, None
         study.optuna.pruner = pruner_of(study.definition)
 
-    def stop(self, *_):
+    def stop(self, signum=None, frame=None):
         """Also a signal handler: it only leaves a mark, and the loops below look at it."""
-        self.stopping = True
+        self.stopping, self.signum = True, signum
 
     def run(self):
+        """Raises UserError where the storage does not answer for longer than the grace period."""
         log.info("%s: at work on %s", self.id, self.study.folder)
-        while not self.stopping:
-            trial = self.study.take(self.distributions)
-            if trial is not None:
-                self.attempt(trial)
-            elif self.study.has_work():
-                self.pause(self.heartbeat_every)
-            else:
-                break
+        try:
+            while not self.stopping:
+                trial = self.insist(self.study.take, self.distributions)
+                if trial is not None:
+                    self.attempt(trial)
+                elif self.insist(self.study.has_work):
+                    self.pause(self.heartbeat_every)
+                else:
+                    break
+        except UNANSWERED as error:
+            raise unanswered(self.study.storage, error) from None
         log.info("%s: %s", self.id, "stopped" if self.stopping else "nothing is left to do")
 
     def pause(self, seconds):
@@ -65,19 +73,37 @@ class Worker:
         while time.monotonic() < until and not self.stopping:
             time.sleep(POLL)
 
+    def insist(self, action, *values):
+        """What the action on the study returns. A storage that does not answer is asked again for the grace period, in
+        which nobody takes a trial over; its training goes on meanwhile."""
+        until = time.monotonic() + self.study.grace
+        while True:
+            try:
+                return action(*values)
+            except UNANSWERED as error:
+                if self.stopping or time.monotonic() > until:
+                    raise
+                log.info("%s: %s", self.id, unanswered(self.study.storage, error))
+                self.pause(ASK_AGAIN)
+
     def attempt(self, trial):
-        """From a trial that was taken to its result, or back to waiting."""
+        """From a trial that was taken to its result, or back to waiting. UserError where all others would fail too."""
         name = trial.user_attrs["name"]
-        trial.set_user_attr("worker", self.id)
         folder = self.study.run_dir(name)
         watch = Watch(self.study, trial, folder / "metrics.csv", self.score)
         try:
+            self.insist(trial.set_user_attr, "worker", self.id)
             ended = self.conclude(trial, folder, watch, self.train(trial, folder, watch))
+        except UNANSWERED:
+            raise
         except UserError as error:
-            self.study.fail(trial, str(error))
+            self.failed(trial, str(error))
             raise
         except UpdateFinishedTrialError:
             ended = "was taken over by another worker, since no heartbeat of this one arrived"
+        except Exception as error:
+            log.warning("%s: %s", self.id, name, exc_info=error)
+            ended = self.failed(trial, f"{type(error).__name__}: {error}")
         log.info("%s: %s %s", self.id, name, ended)
 
     def command(self, trial, folder):
@@ -89,7 +115,7 @@ class Worker:
         """How the training ended: finished | pruned | failed | killed | stopped, where it is to go on later and nothing
         is wrong with it. One that has ended is not repeated: a worker may have been killed between the end of a
         training and telling the study."""
-        watch.report()
+        self.insist(watch.report)
         if status_of(folder) in ("finished", "pruned"):
             return status_of(folder)
         chosen = " ".join(f"{key}={value}" for key, value in trial.params.items())
@@ -107,8 +133,8 @@ class Worker:
         try:
             status = self.watch(trial, process, watch)
         finally:
-            end(process)
-        watch.report()
+            end(process, SAVING if self.signum in NOTICES else PATIENCE)
+        self.insist(watch.report)
         if status_of(folder) == "finished":  # also where it did so while it was being stopped
             return "finished"
         if status is not None:
@@ -124,9 +150,9 @@ class Worker:
             if self.stopping:
                 return "stopped"
             if time.monotonic() - beat >= self.heartbeat_every:
-                self.study.heartbeat(trial)
+                self.insist(self.study.heartbeat, trial)
                 beat = time.monotonic()
-            if watch.is_due() and watch.report():
+            if watch.is_due() and self.insist(watch.report):
                 return "pruned"
             time.sleep(POLL)
         return None
@@ -137,10 +163,10 @@ class Worker:
             return self.finished(trial, watch, record_of(folder)["scores"].get(self.score))
         if status == "pruned":
             mark_pruned(folder)
-            self.study.prune(trial)
+            self.insist(self.study.prune, trial)
             return f"pruned at iteration {max(watch.reported)}"
         if status in ("stopped", "killed"):
-            (self.study.give_back if status == "stopped" else self.study.abandon)(trial)
+            self.insist(self.study.give_back if status == "stopped" else self.study.abandon, trial)
             return f"was {status}; it resumes from its last checkpoint"
         return self.failed(trial, failure(folder))
 
@@ -149,11 +175,11 @@ class Worker:
             raise UserError(watch.missing(()))
         if not math.isfinite(value):
             return self.failed(trial, f"{self.score} is {value}")
-        self.study.finish(trial, value)
+        self.insist(self.study.finish, trial, value)
         return f"finished: {self.score} {value:.6g}"
 
     def failed(self, trial, reason):
-        self.study.fail(trial, reason)
+        self.insist(self.study.fail, trial, reason)
         return f"failed: {reason}"
 
 
@@ -162,32 +188,36 @@ class Watch:
 
     def __init__(self, study, trial, path, score):
         self.study, self.trial, self.path, self.score = study, trial, path, score
-        self.reported = {}
+        self.reported, self.prune = {}, False
         self.next, self.changed = 0.0, None
 
     def is_due(self):
         return time.monotonic() >= self.next
 
     def report(self):
-        """Tells Optuna of new scores, one after the other. -> whether the trial is to be pruned at one of them"""
-        started, prune = time.monotonic(), False
-        for iteration, value in self.new_rows().items():
+        """Tells Optuna of new scores, one after the other. -> whether the trial is to be pruned at one of them
+
+        Where the storage fails, the next call goes on with the score that it failed at.
+        """
+        started = time.monotonic()
+        changed, rows = self.new_rows()
+        for iteration, value in rows.items():
             self.trial.report(value, iteration)
+            self.prune = self.prune or self.trial.should_prune()
             self.reported[iteration] = value
-            prune = prune or self.trial.should_prune()
+        self.changed = changed
         self.next = time.monotonic() + max(LOOK, 20 * (time.monotonic() - started))
-        return prune
+        return self.prune
 
     def new_rows(self):
-        """{iteration: score}; of lines that are written whole."""
+        """(when the file changed, {iteration: score}); of lines that are written whole."""
         try:
             changed = self.path.stat().st_mtime_ns
             if changed == self.changed:
-                return {}
+                return changed, {}
             text = self.path.read_text()
         except FileNotFoundError:
-            return {}
-        self.changed = changed
+            return None, {}
         found = {}
         for row in csv.DictReader(text[: text.rfind("\n") + 1].splitlines()):
             scores = {name: value for name, value in row.items() if name.startswith("val/") and value}
@@ -196,18 +226,18 @@ class Watch:
                 raise UserError(self.missing(scores))
             if scores and iteration not in self.reported:
                 found[iteration] = float(scores[self.score])
-        return found
+        return changed, found
 
     def missing(self, scores):
         return f"objective.score: no validation score '{self.score}'{nearest(self.score, scores)}"
 
 
-def end(process):
+def end(process, patience):
     """Ends a training by SIGTERM, or by SIGKILL with the processes that it started where it does not obey."""
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(PATIENCE)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -216,10 +246,13 @@ def end(process):
 
 def record_of(folder):
     """What run.json of a run holds; {} where there is none yet."""
+    path = folder / "run.json"
     try:
-        return json.loads((folder / "run.json").read_text())
+        return json.loads(path.read_text())
     except FileNotFoundError:
         return {}
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
 
 
 def status_of(folder):
@@ -242,11 +275,15 @@ def failure(folder):
 
 
 def work(worker):
-    """Runs a worker in this process until nothing is left, or until SIGINT or SIGTERM."""
+    """Runs a worker in this process until nothing is left, or until a signal. -> exit code: 130 after Ctrl-C, 75 where
+    it was stopped otherwise, 1 where a trial of the study has failed."""
     keep_log(worker.study.folder / "workers" / f"{worker.id}.log")
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, *SIGNALS):
         signal.signal(number, worker.stop)
     worker.run()
+    if worker.stopping:
+        return 130 if worker.signum == signal.SIGINT else EX_TEMPFAIL
+    return int(worker.study.has_failed())
 
 
 def keep_log(path):

@@ -9,8 +9,10 @@ import time
 
 from experiments.cli import quiet
 from experiments.errors import UserError
+from experiments.run_record import set_actions
 from experiments.studies.study import Study
 from experiments.studies.worker import POLL, Worker, work
+from lightning_modules.callbacks.stop_on_signal import EX_TEMPFAIL, SIGNALS
 
 log = logging.getLogger(__name__)
 
@@ -20,25 +22,40 @@ PATIENCE = 20.0  # seconds that workers get to interrupt their trainings and giv
 
 
 def run_workers(study, count, *, pin=True):
-    """Starts `count` workers and returns when all have ended: nothing is left to do, or each was killed or failed.
+    """Starts `count` workers and waits until all have ended. -> exit code: 1 where one was killed or crashed, or where
+    a trial of the study has failed.
 
-    KeyboardInterrupt stops them within seconds and is raised again; their trials can be resumed. UserError where a
-    worker met one. Workers also stop when this process is gone, however it went.
+    KeyboardInterrupt stops them within seconds and is raised again; their trials can be resumed. A scheduler's signal
+    is passed on to them, and when they have saved and put their trials back, this process leaves with exit code 75.
+    UserError where a worker met one. Workers also stop when this process is gone, however it went.
     """
     if count < 1:
         raise UserError(f"workers must be at least 1, got {count}")
     shares = machine_shares(count) if pin else [{}] * count
+    received = []
+    before = set_actions(dict.fromkeys(SIGNALS, lambda number, frame: received.append(number)))
     workers = [start(study, share) for share in shares]
+    passed_on = 0
     try:
         while any(worker.poll() is None for worker in workers):
             time.sleep(POLL)
+            for number in received[passed_on:]:
+                passed_on += 1
+                for worker in workers:
+                    worker.send_signal(number)
     finally:
         stop(workers)
+        set_actions(before)
     for worker in workers:
         if worker.returncode < 0:
             log.warning("worker %s was killed by signal %s", worker.pid, -worker.returncode)
-    if any(worker.returncode == 2 for worker in workers):
+    codes = [worker.returncode for worker in workers]
+    if received or EX_TEMPFAIL in codes:
+        log.warning("stopped by a signal; the same command goes on")
+        raise SystemExit(EX_TEMPFAIL)
+    if 2 in codes:
         raise UserError("a worker stopped; it says why above")
+    return int(any(codes))
 
 
 def start(study, share):
@@ -108,11 +125,10 @@ def main(folder):
         study = Study.open(folder, os.environ.pop(STORAGE))
         worker = Worker(study)
         threading.Thread(target=stop_at_end_of_input, args=[worker], daemon=True).start()
-        work(worker)
+        return work(worker)
     except UserError as error:
         log.error("%s", error)
         return 2
-    return 0
 
 
 def pin_to(numbers):

@@ -59,7 +59,7 @@ def run(arguments):
     asked = read_request(arguments.words)
     if arguments.dry_run:
         return print_commands(asked)
-    train(asked, arguments.storage, arguments.retry_failed)
+    return train(asked, arguments.storage, arguments.retry_failed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ def without_training(planned):
 
 
 def train(asked, storage, retry_failed):
-    """Enters the trials and works on them: rows that start from another row's network after that row."""
+    """Enters the trials and works on them: rows that start from another row's network after that row. -> exit code"""
     if not asked.planned[0].trained:
         raise UserError(f"the base row {asked.ablation.base} cannot be trained: {asked.planned[0].reason}")
     config = compose_config(asked.overrides)
@@ -172,16 +172,17 @@ def train(asked, storage, retry_failed):
     require_same_rows(study, specs(asked))
     if retry_failed:
         study.retry_failed()
-    run_workers(study, asked.workers)
+    code = run_workers(study, asked.workers)
     ready = [spec for spec, later in staged(asked) if later and later.exists()]
     if ready:
         study = Study.create(asked.folder, definition(asked, config), storage, ready)
-        run_workers(study, asked.workers)
+        code = run_workers(study, asked.workers) or code
     known = statuses(asked, storage)
     count = list(known.values()).count
     failed = f", {count('failed')} failed; --retry-failed trains them again" if count("failed") else ""
     print(f"{count('finished')} of {len(known)} trainings finished{failed}")
     print(f"report   chromafill ablate report {asked.folder.name}")
+    return code
 
 
 def staged(asked):

@@ -93,9 +93,9 @@ def search(words, arguments):
     if arguments.retry_failed:
         study.retry_failed()
     workers = count(given, "workers", 1, least=0)
-    if workers:
-        run_workers(study, workers)
+    code = run_workers(study, workers) if workers else 0
     print_end(study)
+    return code
 
 
 def asked(words):
@@ -149,6 +149,9 @@ def print_end(study):
     states = study.states()
     if any(state.status == "finished" for state in states):
         print_report(study)
+    failed = sum(state.status == "failed" for state in states)
+    if failed:
+        print(f"{failed} trials failed; --retry-failed trains them again")
     left = sum(state.status in ("waiting", "running") for state in states)
     if left:
         command = ["chromafill", "sweep", "work", "--study", str(study.folder)]

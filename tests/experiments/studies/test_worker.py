@@ -1,7 +1,9 @@
 """What a worker makes of a training's ends, with a program that pretends to train."""
 
+import fcntl
 import json
 import logging
+import re
 import sys
 import threading
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 
 from experiments.errors import UserError
 from experiments.studies import study as study_module
@@ -108,6 +111,65 @@ def test_a_training_that_ended_before_its_worker_could_tell_is_not_repeated(tmp_
     Worker(study).run()
     assert ended(study) == [("finished", 9.0, None), ("pruned", 9.0, None)]
     assert not list(study.folder.glob("runs/*/trace.txt"))
+
+
+def test_an_error_in_an_attempt_fails_its_trial_with_the_reason_and_the_next_one_runs(tmp_path):
+    study = study_of(tmp_path, "", "")
+    study.run_dir("t0").mkdir()
+    (study.run_dir("t0") / "run.json").write_text("{")
+    Worker(study).run()
+    (status, _, reason), second = ended(study)
+    assert status == "failed" and re.match("ValueError: .*/t0/run.json cannot be read: Expecting property", reason)
+    assert second == ("finished", 8.0, None)
+
+
+class Outage:
+    """A part of a study that does not answer from its second call on, for some seconds."""
+
+    def __init__(self, action, seconds):
+        self.action, self.seconds, self.calls, self.until = action, seconds, 0, None
+
+    def __call__(self, *values):
+        self.calls += 1
+        self.until = self.until or (time.monotonic() + self.seconds if self.calls == 2 else None)
+        if self.until and time.monotonic() < self.until:
+            raise StorageInternalError("the server closed the connection")
+        return self.action(*values)
+
+
+@pytest.mark.parametrize("name", ["take", "heartbeat", "finish", "report"])
+def test_a_storage_that_is_away_for_less_than_the_grace_period_stops_nothing(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ASK_AGAIN", 0.1)
+    study = study_of(tmp_path, "pause=0.4", "")
+    if name == "report":
+        monkeypatch.setattr(optuna.Trial, "report", report := Outage(optuna.Trial.report, 1.0))
+        monkeypatch.setattr(optuna.Trial, "report", lambda *values: report(*values))
+    else:
+        monkeypatch.setattr(study, name, Outage(getattr(study, name), 1.0))
+    Worker(study).run()
+    assert ended(study) == [("finished", 8.0, None)] * 2
+    assert [state.attempts for state in study.states()] == [1, 1]
+    assert all(trial.intermediate_values == {1: 2.0, 2: 4.0, 3: 6.0, 4: 8.0} for trial in study.trials())
+    trace = (study.run_dir("t0") / "trace.txt").read_text().split()
+    assert len(set(trace[::2])) == 1  # one training, which went on
+
+
+def test_a_storage_that_is_away_for_longer_ends_the_worker_and_its_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ASK_AGAIN", 0.1)
+    study = study_of(tmp_path, "iterations=1000", grace=2)
+    monkeypatch.setattr(study, "heartbeat", Outage(study.heartbeat, 600))
+    with pytest.raises(UserError, match="^storage sqlite:///.* does not answer: the server closed the connection$"):
+        Worker(study).run()
+    assert [state.status for state in study.states()] == ["running"]  # until its heartbeats are missed
+    with (study.run_dir("t0") / "train.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nothing trains on
+
+
+def test_the_exit_code_says_that_a_trial_has_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.signal, "signal", lambda *_: None)
+    assert module.work(Worker(study_of(tmp_path / "well", ""))) == 0
+    study = study_of(tmp_path / "not", "", "end=fail")
+    assert module.work(Worker(study)) == 1
 
 
 def test_a_trial_behind_the_median_is_pruned_and_its_run_says_so(tmp_path):

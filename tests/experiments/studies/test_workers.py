@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from postgres import served
 
 from experiments.errors import UserError
+from experiments.studies import study as study_module
 from experiments.studies import worker as worker_module
 from experiments.studies import workers as module
 from experiments.studies.study import Study, TrialSpec
@@ -90,7 +92,7 @@ def forked_worker(folder, storage):
     """A worker in a copy of this process, which starts at once, with a program that pretends to train."""
     pretend = Path(__file__).parents[2] / "pretend_training.py"
     worker_module.TRAINING = (sys.executable, "-P", str(pretend))
-    work(Worker(Study.open(folder, storage)))
+    sys.exit(work(Worker(Study.open(folder, storage))))
 
 
 def fork(study, count):
@@ -144,8 +146,12 @@ def trace_or_none(state):
     return trace(state) if (state.run_dir / "trace.txt").exists() else []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_workers_within_seconds_and_the_trials_go_on_later(number, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGUSR2, 75)],
+)
+def test_a_signal_stops_workers_within_seconds_and_the_trials_go_on_later(number, code, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "ATTEMPTS", 1)  # being stopped is none
     study = study_of(tmp_path / "s", 2, ["iterations=40", "pause=0.1"], grace=60)
     workers = fork(study, 2)
     wait_for(lambda: all(running(study, each.pid) and trace_or_none(running(study, each.pid)) for each in workers))
@@ -155,7 +161,7 @@ def test_a_signal_stops_workers_within_seconds_and_the_trials_go_on_later(number
     for each in workers:
         each.join(10)
     assert time.monotonic() - started < 5
-    assert [each.exitcode for each in workers] == [0, 0]
+    assert [each.exitcode for each in workers] == [code, code]
     states = study.states()
     assert [s.status for s in states] == ["waiting"] * 2  # at once, not after the grace period
     done = [len(trace(s)) for s in states]
@@ -204,6 +210,62 @@ def test_ctrl_c_stops_local_workers_within_seconds(tmp_path):
         run_workers(study, 2)
     assert time.monotonic() - stopped[0] < 15
     assert [state.status for state in study.states()] == ["waiting", "waiting"]
+
+
+def programs(monkeypatch, *texts):
+    """In place of workers, one after the other."""
+    waiting = [subprocess.Popen([sys.executable, "-c", text], stdin=subprocess.PIPE) for text in texts]
+    monkeypatch.setattr(module, "start", lambda study, share: waiting.pop(0))
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [(["exit()", "exit()"], 0), (["exit()", "exit(1)"], 1), (["import os; os.abort()", "exit()"], 1)],
+)
+def test_the_exit_code_says_that_a_worker_or_a_trial_failed(ends, code, monkeypatch):
+    programs(monkeypatch, *ends)
+    assert run_workers(None, 2, pin=False) == code
+
+
+def test_a_worker_that_was_told_to_stop_makes_the_run_one_to_go_on_with(monkeypatch):
+    programs(monkeypatch, "exit(75)", "exit(1)")
+    with pytest.raises(SystemExit) as left:
+        run_workers(None, 2, pin=False)
+    assert left.value.code == 75
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_schedulers_signal_is_passed_on_and_the_exit_code_is_75(number, monkeypatch, tmp_path):
+    listen = f"import signal, time; from pathlib import Path; place = Path({str(tmp_path)!r}) / "
+    listen += "'{0}'; signal.signal({1}, lambda *_: exit(place.with_suffix('.got').touch())); place.touch();"
+    programs(monkeypatch, *(listen.format(name, int(number)) + "time.sleep(60)" for name in "ab"))
+    before = signal.getsignal(number)
+
+    def send():
+        wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send).start()
+    with pytest.raises(SystemExit) as left:
+        run_workers(None, 2, pin=False)
+    assert left.value.code == 75 and len(list(tmp_path.glob("*.got"))) == 2
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.slow
+def test_trainings_save_when_a_scheduler_takes_the_machine_away(tmp_path):
+    study = study_of(tmp_path / "s", 1, [*TINY, "iterations=5000", "checkpoint_every=5000"], grace=60)
+
+    def send():
+        wait_for(lambda: (study.run_dir("t0") / "metrics.csv").exists())
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    threading.Thread(target=send).start()
+    with pytest.raises(SystemExit):
+        run_workers(study, 1)
+    assert [state.status for state in study.states()] == ["waiting"]
+    record = json.loads((study.run_dir("t0") / "run.json").read_text())
+    assert record["status"] == "interrupted" and (study.run_dir("t0") / "checkpoints" / "last.ckpt").exists()
 
 
 @pytest.mark.slow

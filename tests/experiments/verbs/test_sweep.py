@@ -92,8 +92,8 @@ def test_a_sweep_runs_reports_and_has_nothing_left_to_do_the_second_time(capsys)
     assert len(Study.open("real").trials()) == 2
 
 
-def test_the_number_of_workers_is_passed_on(monkeypatch, capsys):
+def test_the_number_of_workers_is_passed_on_and_their_exit_code_back(monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(sweep, "run_workers", lambda study, count: asked.append((study.name, count)))
-    assert main(["sweep", "sweep=colorful", *TINY, "workers=3", "trials=1", "name=n"]) == 0
+    monkeypatch.setattr(sweep, "run_workers", lambda study, count: asked.append((study.name, count)) or 1)
+    assert main(["sweep", "sweep=colorful", *TINY, "workers=3", "trials=1", "name=n"]) == 1
     assert asked == [("n", 3)]
