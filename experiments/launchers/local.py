@@ -1,8 +1,17 @@
-"""Jobs of this machine, in the background, through submitit: what a cluster would run, without one."""
+"""Jobs of this machine, in the background, through submitit: what a cluster would run, without one.
+
+submitit's controller of a job keeps the standard streams and the session of the process that starts it, so that a shell
+which reads what was printed would wait for the job, and Ctrl-C there would end it. Therefore that is a process of its
+own: this file as a program.
+"""
 
 import os
+import pickle
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from experiments.errors import UserError
 from experiments.launchers.command import Command
@@ -51,10 +60,34 @@ def submit(commands, settings, folder, trains):
     """Starts the commands. -> [submitit.Job]; logs are written to `folder`. They go on when this process ends."""
     import submitit
 
-    executor = submitit.LocalExecutor(folder=folder)
-    executor.update_parameters(timeout_min=A_YEAR)
     jobs = [
         Command(words=words, environment={"CUDA_VISIBLE_DEVICES": visible(settings, number)})
         for number, words in enumerate(commands)
     ]
-    return [executor.submit(job) for job in jobs]
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.launchers.local", str(folder)],
+        input=pickle.dumps(jobs),
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        check=True,
+    )
+    return [submitit.LocalJob(folder, job_id) for job_id in done.stdout.decode().split()]
+
+
+def main(folder):
+    """Starts pickled jobs, given as standard input, and prints their numbers. What they print goes to their logs, and
+    what their controllers print to controllers.log."""
+    import submitit
+
+    jobs = pickle.load(sys.stdin.buffer)
+    executor = submitit.LocalExecutor(folder=folder)
+    executor.update_parameters(timeout_min=A_YEAR)
+    with os.fdopen(os.dup(1), "w") as answer:  # not inherited, other than 0, 1 and 2
+        with (folder / "controllers.log").open("a") as log, open(os.devnull) as nothing:
+            for number, file in enumerate((nothing, log, log)):
+                os.dup2(file.fileno(), number)
+        print(*(executor.submit(job).job_id for job in jobs), file=answer)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,5 +1,6 @@
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,13 @@ def test_any_other_verb_is_passed_on_with_its_options(capsys):
 
 
 def test_a_job_here_runs_in_the_background(capsys):
-    out = submitted(capsys, "launcher=local", "--logs", "kept", "--", "config", "show", "experiment=quickstrt")
-    (log,) = re.findall(r"^job \d+: (.+)$", out, re.MULTILINE)
-    assert Path(log).parent == Path.cwd() / "kept"
+    out = submitted(capsys, "launcher=local", "--logs", "kept", "--", "config", "show", "experiment=quickstart")
+    (log,) = (Path(path) for path in re.findall(r"^job \d+: (.+)$", out, re.MULTILINE))
+    assert log.parent == Path.cwd() / "kept"
+    until = time.monotonic() + 120
+    while not log.exists() or "experiment: quickstart\n" not in log.read_text():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
