@@ -1,5 +1,12 @@
 """The table of a study's trials."""
 
+import re
+from io import StringIO
+
+import optuna
+from rich.console import Console
+
+from experiments.studies import status as module
 from experiments.studies.status import iteration, show_status
 from experiments.studies.study import Study, TrialSpec
 
@@ -29,3 +36,25 @@ def test_an_iteration_is_read_from_the_last_whole_line(tmp_path):
     assert iteration(path) == ""
     path.write_text("iteration,a\n" + "".join(f"{n},{'7' * 60}\n" for n in range(1, 3000)) + "3000,1")
     assert iteration(path) == "2999"
+
+
+def test_in_a_terminal_it_is_live_until_nothing_waits_or_runs(tmp_path, monkeypatch):
+    study = Study.create(tmp_path / "s", DEFINITION, specs=[TrialSpec(name="only", overrides=[], attrs={})])
+    terminal = Console(file=StringIO(), force_terminal=True, width=160)
+    monkeypatch.setattr(module, "Console", lambda: terminal)
+    titles = []
+
+    def look(seconds):
+        """What is shown so far; between two looks the trial goes on."""
+        assert seconds == module.EVERY
+        titles.append(re.findall(r"\d (?:waiting|running|finished)", terminal.file.getvalue())[-1])
+        if titles[-1] == "1 waiting":
+            study.take({})
+        else:
+            study.finish(optuna.Trial(study.optuna, study.trials()[0]._trial_id), 21.25)
+
+    monkeypatch.setattr(module.time, "sleep", look)
+    show_status(study)
+    assert titles == ["1 waiting", "1 running"]
+    last = terminal.file.getvalue().rpartition("1 finished")[2]
+    assert "21.25" in last and "only" in last
