@@ -35,8 +35,8 @@ class Run:
 
     @property
     def status(self):
-        """finished, failed, interrupted or running as run.json says; stale: it says running but nothing runs there;
-        empty: no run.json; damaged."""
+        """finished, pruned, failed, interrupted or running as run.json says; stale: it says running but nothing runs
+        there; empty: no run.json; damaged."""
         if self.damage is not None:
             return "damaged"
         status = self.record.get("status", "empty")

@@ -122,8 +122,9 @@ def is_finished(folder):
 class RunRecord(pl.Callback):
     """config.yaml and run.json: status, command, process, seed, commit, versions, device, speed, memory, wall time."""
 
-    def __init__(self, folder, config):
-        self.folder, self.config = folder, config
+    def __init__(self, folder, config, pruning=None):
+        """pruning: the run's StopWhenPruned."""
+        self.folder, self.config, self.pruning = folder, config, pruning
         self.measured = {}  # at the last validation; kept in the checkpoint, which may be all that is left of a run
 
     def write(self, status, **more):
@@ -180,7 +181,8 @@ class RunRecord(pl.Callback):
 
     def on_train_end(self, trainer, module):
         if trainer.state.status != "interrupted":
-            self.finish(trainer, module, "finished")
+            pruned = self.pruning is not None and self.pruning.pruned
+            self.finish(trainer, module, "pruned" if pruned else "finished")
 
     def on_exception(self, trainer, module, exception):
         if hasattr(self, "record"):

@@ -41,6 +41,9 @@ def train(folder, words):
                 ("" if file.tell() else f"iteration,train/loss,{settings['name']}\n") + f"{iteration},0.5,{value}\n"
             )
         checkpoint.write_text(str(iteration))
+        if (folder / "prune").exists():
+            record(folder, "pruned", iteration=iteration)
+            return None, 0
         if end == "die" and first == 1 and iteration == 2:
             os.kill(os.getpid(), signal.SIGKILL)
     if end == "fail":

@@ -1,8 +1,9 @@
 """One worker of a study: takes a trial, trains it in a process of its own, tells how it went, takes the next.
 
-The objective is read from the run's metrics.csv, and pruning decided, here and not in a callback of the training: the
-training is then the same program as any other run, on any number of devices, without a database connection that could
-fail or stall it. What that costs is at most the time between two looks at the file (`LOOK`) of training in vain.
+The objective is read from the run's metrics.csv, and pruning decided, here and not in the training: that is then the
+same program as any other run, on any number of devices, without a database connection that could fail or stall it. A
+training that is to be pruned finds a file in its folder, ends by itself and says so in its record (StopWhenPruned).
+What that costs is at most the time between two looks at metrics.csv (`LOOK`) of training in vain.
 """
 
 import csv
@@ -23,6 +24,7 @@ from experiments.run_record import RUN_DIR, write_text
 from experiments.studies.space import distributions_of, override, pruner_of
 from experiments.studies.storage import UNANSWERED, unanswered
 from lightning_modules.callbacks.stop_on_signal import EX_TEMPFAIL, SIGNALS
+from lightning_modules.callbacks.stop_when_pruned import PRUNE
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ PATIENCE = 5.0  # seconds that a training gets to end by itself
 SAVING = 90.0  # seconds that it gets where the machine is taken away, of the 120 of SLURM's notice
 ASK_AGAIN = 2.0  # seconds after which a storage that did not answer is asked again
 NOTICES = [number for number in SIGNALS if number != signal.SIGTERM]  # of schedulers, before they take a machine away
+ENDED = ("finished", "pruned")  # says run.json
 KILLED = (130, 137)  # exit codes of a training that SIGINT or the end of its input ended
 
 
@@ -115,9 +118,11 @@ class Worker:
         """How the training ended: finished | pruned | failed | killed | stopped, where it is to go on later and nothing
         is wrong with it. One that has ended is not repeated: a worker may have been killed between the end of a
         training and telling the study."""
-        self.insist(watch.report)
-        if status_of(folder) in ("finished", "pruned"):
+        pruned = self.insist(watch.report)
+        if status_of(folder) in ENDED:
             return status_of(folder)
+        if pruned:  # by what an earlier attempt has reached
+            prune(folder)
         chosen = " ".join(f"{key}={value}" for key, value in trial.params.items())
         log.info("%s: %s starts %s", self.id, folder.name, chosen)
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,40 +136,34 @@ class Worker:
                 start_new_session=True,
             )
         try:
-            status = self.watch(trial, process, watch)
+            self.watch(trial, process, folder, watch)
         finally:
             end(process, SAVING if self.signum in NOTICES else PATIENCE)
         self.insist(watch.report)
-        if status_of(folder) == "finished":  # also where it did so while it was being stopped
-            return "finished"
-        if status is not None:
-            return status
-        if process.returncode == EX_TEMPFAIL:
+        if status_of(folder) in ENDED:  # also where it did so while it was being stopped
+            return status_of(folder)
+        if self.stopping or process.returncode == EX_TEMPFAIL:
             return "stopped"
         return "killed" if process.returncode < 0 or process.returncode in KILLED else "failed"
 
-    def watch(self, trial, process, watch):
-        """None when the process has ended by itself, or why it is to end."""
+    def watch(self, trial, process, folder, watch):
+        """Until the process has ended, or is to end since the worker does."""
         beat = 0.0
-        while process.poll() is None:
-            if self.stopping:
-                return "stopped"
+        while process.poll() is None and not self.stopping:
             if time.monotonic() - beat >= self.heartbeat_every:
                 self.insist(self.study.heartbeat, trial)
                 beat = time.monotonic()
             if watch.is_due() and self.insist(watch.report):
-                return "pruned"
+                prune(folder)
             time.sleep(POLL)
-        return None
 
     def conclude(self, trial, folder, watch, status):
         """Tells the study. -> the same for the log"""
         if status == "finished":
             return self.finished(trial, watch, record_of(folder)["scores"].get(self.score))
         if status == "pruned":
-            mark_pruned(folder)
             self.insist(self.study.prune, trial)
-            return f"pruned at iteration {max(watch.reported)}"
+            return f"pruned at iteration {record_of(folder)['iteration']}"
         if status in ("stopped", "killed"):
             self.insist(self.study.give_back if status == "stopped" else self.study.abandon, trial)
             return f"was {status}; it resumes from its last checkpoint"
@@ -259,9 +258,10 @@ def status_of(folder):
     return record_of(folder).get("status")
 
 
-def mark_pruned(folder):
-    """The training itself says that it was interrupted; it cannot know by whom."""
-    write_text(folder / "run.json", json.dumps(record_of(folder) | {"status": "pruned"}, indent=2) + "\n")
+def prune(folder):
+    """Tells the training in a folder to end."""
+    if not (folder / PRUNE).exists():
+        write_text(folder / PRUNE, "")
 
 
 def failure(folder):
@@ -283,7 +283,7 @@ def work(worker):
     worker.run()
     if worker.stopping:
         return 130 if worker.signum == signal.SIGINT else EX_TEMPFAIL
-    return int(worker.study.has_failed())
+    return int(worker.insist(worker.study.has_failed))
 
 
 def keep_log(path):

@@ -23,6 +23,7 @@ from lightning_modules.callbacks.nonfinite_batch import NonFiniteBatch
 from lightning_modules.callbacks.record import Record, StopAtIteration
 from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.callbacks.stop_on_signal import StopOnSignal, leaving_at_once
+from lightning_modules.callbacks.stop_when_pruned import StopWhenPruned
 from lightning_modules.pretrained.checkpoint import newest_valid, read_checkpoint
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -156,9 +157,10 @@ def make_trainer(config, folder, data, module, checkpoint):
         validate_every=validate_every,
         iterations=iterations,
     )
+    pruning = StopWhenPruned(folder, saver)
     callbacks = [
         NonFiniteBatch(folder),
-        RunRecord(folder, config),
+        RunRecord(folder, config, pruning),
         Record(config["log_every"]),
         StopAtIteration(iterations),
         SampleGrid(folder / "samples"),
@@ -187,7 +189,7 @@ def make_trainer(config, folder, data, module, checkpoint):
         enable_model_summary=False,
         logger=loggers,
         plugins=[CheckedFiles()],
-        callbacks=[*callbacks, *of_loggers, StopOnSignal(saver)],  # last, when all has been written
+        callbacks=[*callbacks, *of_loggers, pruning, StopOnSignal(saver)],  # last, when all has been written
     )
 
 
@@ -197,14 +199,14 @@ def summary(trainer, module, folder):
     checkpoint = folder / "checkpoints" / "last.ckpt"
     grids = sorted((folder / "samples").glob("*.png"))
     shown, lines = module.headline, [""]
-    if shown.score in scores:  # a resumed run may end before it validates
+    if shown.score in scores:  # a resumed or a pruned run may end before it validates
         own, trivial = (shown.factor * scores[name] for name in (shown.score, shown.trivial))
         lines.append(
             f"{shown.title} {own:.2f} {shown.unit}; {shown.trivial_answer}: {trivial:.2f} {shown.unit}"
             f" ({own - trivial:+.2f} {shown.unit})"
         )
+    lines += [f"samples     {grid}" for grid in grids[-1:]]
     lines += [
-        f"samples     {grids[-1]}",
         f"metrics     {folder / 'metrics.csv'}",
         f"checkpoint  {checkpoint}",
     ]

@@ -10,8 +10,10 @@ from datamodules.masks.centre import Centre
 from experiments.loggers.identity import of_training
 from experiments.loggers.wandb_run import Wandb, WandbEnding, attempts, errors_of_its_process, wandb_mode
 from lightning_modules.base import NonFiniteError
+from lightning_modules.callbacks.checkpoint_by_iteration import CheckpointByIteration
 from lightning_modules.callbacks.record import Record
 from lightning_modules.callbacks.sample_grid import SampleGrid, Samples
+from lightning_modules.callbacks.stop_when_pruned import StopWhenPruned
 
 CONFIG = {
     "experiment": "toy",
@@ -119,6 +121,16 @@ def test_a_training_that_is_stopped_from_outside_is_marked_as_preempted(tmp_path
         fit(Stopping(), synthetic(4), [WandbEnding(wandb)], logger=wandb)
     found = finished_records(tmp_path / "run")
     assert of_kind(found, "preempting") and found[-1].exit.exit_code == 1
+
+
+def test_a_training_that_is_pruned_is_a_run_that_has_ended_well(tmp_path):
+    wandb = logger(tmp_path / "run")
+    (tmp_path / "run" / "prune").touch()
+    saver = CheckpointByIteration(tmp_path / "run", {}, every=8, validate_every=8, iterations=8)
+    pruning = StopWhenPruned(tmp_path / "run", saver)
+    fit(Flat(), synthetic(8), [Record(1), saver, WandbEnding(wandb), pruning], logger=wandb, validate_every=8)
+    found = finished_records(tmp_path / "run")
+    assert pruning.pruned and not of_kind(found, "preempting") and found[-1].exit.exit_code == 0
 
 
 def test_a_resumed_training_goes_on_with_its_run(tmp_path):
