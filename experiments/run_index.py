@@ -20,6 +20,7 @@ from experiments.processes import lives
 QUIET = 3600  # seconds without a sign of life after which a run on another machine is taken for dead
 SETTLED = 2  # seconds: file systems count time in steps, so a file that changed just now may change again unseen
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LEAVING = ".deleted-"  # begins the name of a folder that is being deleted, or could not be to its end
 TABLE = "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, stamp TEXT, content TEXT)"
 
 
@@ -84,6 +85,8 @@ def below(folder):
         yield folder
         return
     for name in subfolders:
+        if name.startswith(LEAVING):
+            continue
         yield from below(os.path.join(folder, name))
 
 

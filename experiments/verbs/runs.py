@@ -28,7 +28,8 @@ def parser():
     parser = Parser(
         "runs",
         "list: a table of runs. diff A B: what differs between two. stale: what is dead, without a checkpoint, or there"
-        " twice. delete: deletes runs for good, once you say --yes; running ones are refused, links not followed.\n"
+        " twice. delete: deletes runs for good, once you say --yes; running ones are refused, and trials of studies"
+        " unless you say --trials; links are not followed.\n"
         "Words are folders (default: runs and studies/*/runs) or filters: status=finished experiment='colorful*' seed=0"
         " commit=1a2b data=photos model.width=16 'val/psnr>23' (quote > and < and *).",
         "chromafill runs list status=finished data=photos --sort val/psnr -r",
@@ -43,6 +44,7 @@ def parser():
     parser.add_argument("--json", action="store_true", help="all of it, for programs")
     parser.add_argument("--csv", action="store_true", help="list: the columns, for programs")
     parser.add_argument("--yes", action="store_true", help="delete: do it")
+    parser.add_argument("--trials", action="store_true", help="delete: also what studies trained, and will not again")
     return parser
 
 
@@ -202,7 +204,7 @@ def delete_runs(arguments, words):
         if not conditions and not is_run(folder):
             raise UserError(f"{folder} is not the folder of a run; a filter beside it chooses among the runs below it")
     links = [Run(folder=folder, record={}) for folder in folders if folder.is_symlink()]
-    plan = [planned(run) for run in links or chosen_runs(arguments, words)[0]]
+    plan = [planned(run, arguments.trials) for run in links or chosen_runs(arguments, words)[0]]
     print_table(
         ["run", "files", "MB", "refused because"],
         [[str(each.folder), str(each.files), f"{each.size / 1e6:.1f}", each.refused or ""] for each in plan],

@@ -15,6 +15,15 @@ from experiments.run_index import default_folders, find, is_run, read_runs
 ELSEWHERE = GONE | {"host": "another machine"}
 
 
+@pytest.fixture
+def opened():
+    """Paths of all files that this process opens, whoever does it. Such a hook stays; it is made to look away."""
+    paths, looking = [], [True]
+    sys.addaudithook(lambda event, args: paths.append(str(args[0])) if looking and event == "open" else None)
+    yield paths
+    looking.clear()
+
+
 def statuses(folder, **more):
     return {run.folder.name: run.status for run in read_runs([folder], **more)}
 
@@ -110,6 +119,20 @@ def test_files_are_read_once_and_again_when_they_change(tmp_path, monkeypatch):
     record.write_text(record.read_text().replace('"iteration": 1', '"iteration": 2'))
     os.utime(record, (0, 1_000_000))
     assert [read_runs([tmp_path])[0].record["iteration"] for _ in range(2)] == [2, 2] and len(reads) == 2
+
+
+def test_a_second_listing_opens_no_file_of_a_run_that_did_not_change(tmp_path, opened):
+    for number in range(50):
+        made(tmp_path / "runs" / str(number), config={"seed": number})
+    first = read_runs([tmp_path / "runs"], configs=True)
+    assert sum(path.startswith(str(tmp_path / "runs")) for path in opened) >= 100  # run.json and config.yaml of each
+    opened.clear()
+    assert read_runs([tmp_path / "runs"], configs=True) == first
+    assert [path for path in opened if path.startswith(str(tmp_path / "runs"))] == []
+    aged(tmp_path / "runs" / "7", 5)
+    read_runs([tmp_path / "runs"], configs=True)
+    assert {Path(path).name for path in opened if "/runs/7/" in path} == {"run.json", "config.yaml"}
+    assert not any(path.startswith(str(tmp_path / "runs")) and "/runs/7/" not in path for path in opened)
 
 
 def test_a_file_that_changed_just_now_is_not_remembered(tmp_path):

@@ -155,3 +155,12 @@ def test_a_running_run_and_a_link_are_refused_and_the_exit_code_says_so(place, t
     assert code == 1 and "still running" in out and (place / "live" / "run.json").exists()
     code, out = chromafill_runs(capsys, "delete", "link", "--yes")
     assert code == 1 and "a link, not a folder" in out and (tmp_path / "elsewhere" / "run" / "run.json").exists()
+
+
+def test_a_finished_trial_of_a_study_is_deleted_only_with_trials(place, tmp_path, capsys):
+    folder = made(tmp_path / "studies" / "alpha" / "runs" / "full-seed0")
+    (tmp_path / "studies" / "alpha" / "study.json").write_text("{}")
+    code, out = chromafill_runs(capsys, "delete", "status=finished", "--yes")
+    assert code == 1 and "a trial of" in out and folder.is_dir()
+    code, out = chromafill_runs(capsys, "delete", "status=finished", "--yes", "--trials")
+    assert code == 0 and "deleted 1 runs" in out and not folder.exists()
