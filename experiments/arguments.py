@@ -1,8 +1,18 @@
-"""argparse with one-line errors and an example in every help text."""
+"""argparse with one-line errors and an example in every help text, and names that become folders."""
 
 import argparse
+import re
 
 from experiments.errors import UserError, nearest
+
+NAME = re.compile(r"\w[\w.+-]{0,99}")
+
+
+def plain_name(what, value):
+    """The name of a folder to make, as text. UserError where it is none, or would lead out of where it belongs."""
+    if type(value) not in (str, int) or not NAME.fullmatch(str(value)):
+        raise UserError(f"{what} must be a name of letters, digits and . _ + -, the first no sign; got '{value}'")
+    return str(value)
 
 
 class Parser(argparse.ArgumentParser):

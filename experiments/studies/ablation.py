@@ -10,13 +10,19 @@ from pathlib import Path
 import yaml
 
 import configs
-from experiments.compose import build, compose_config, options_of
+from experiments.arguments import plain_name
+from experiments.compose import compose_config, options_of
 from experiments.errors import UserError, nearest
 from experiments.evaluation.metrics import METRICS
+from experiments.studies.space import composed_and_checked, override
 from experiments.studies.study import TrialSpec
-from experiments.verbs.config import build_settings
 
 FOLDER = Path(configs.__file__).parent / "ablation"
+PROTOCOLS = FOLDER.parent / "protocol"
+WORDS = {
+    **{str: "text", str | None: "text", bool: "true or false", dict: "keys with values"},
+    list[str]: "a list of key=value",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,7 @@ def checked(path, content):
     required = {"experiment", "protocol", "base", "rows"}
     if not isinstance(content, dict) or set(content) != required or not isinstance(content["rows"], dict):
         raise UserError(f"{path} must have the keys {', '.join(sorted(required))}, with rows by name")
-    rows = {name: checked_row(path, name, values or {}) for name, values in content["rows"].items()}
+    rows = {row.name: row for row in (checked_row(path, *each) for each in content["rows"].items())}
     base = content["base"]
     if base != next(iter(rows), None) or rows[base].of or rows[base].cannot:
         raise UserError(f"{path}: base must name the first row, and that must be trained; got '{base}'")
@@ -86,21 +92,43 @@ def checked(path, content):
             other = getattr(row, key)
             if other is not None and (other not in rows or rows[other].of or rows[other].start_from):
                 raise UserError(f"{path}: row '{row.name}': {key} must name a row that is trained, got '{other}'")
+    require_protocol(path, content["protocol"], content["experiment"])
     return Ablation(
         name=path.stem, experiment=content["experiment"], protocol=content["protocol"], base=base, rows=rows
     )
 
 
+def require_protocol(path, protocol, experiment):
+    """UserError for a protocol that is not there or scores another task than the experiment trains for."""
+    if protocol not in options_of("protocol"):
+        raise UserError(f"{path}: protocol '{protocol}' not found{nearest(str(protocol), options_of('protocol'))}")
+    scored = yaml.safe_load((PROTOCOLS / f"{protocol}.yaml").read_text())["protocol"]["task"]
+    task = task_of_config(compose_config([f"experiment={experiment}"]))
+    if scored != task:
+        raise UserError(f"{path}: protocol '{protocol}' is for {scored}, and {experiment} trains for {task}")
+
+
 def checked_row(path, name, values):
-    known = {each.name for each in fields(Row)} - {"name"}
-    for key in values:
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: row '{name}' must have keys such as group and overrides, got {values}")
+    known = {each.name: each.type for each in fields(Row) if each.name != "name"}
+    for key, value in values.items():
         if key not in known:
-            raise UserError(f"{path}: row '{name}' has no key '{key}'{nearest(key, known)}")
+            raise UserError(f"{path}: row '{name}' has no key '{key}'{nearest(str(key), known)}")
+        if not fits(value, known[key]):
+            raise UserError(f"{path}: row '{name}': {key} must be {WORDS[known[key]]}, got {value!r}")
     if "group" not in values:
         raise UserError(f"{path}: row '{name}' needs a group, the factor that it varies")
     if bool(values.get("of")) != bool(values.get("decoder")) or (values.get("of") and values.get("overrides")):
         raise UserError(f"{path}: row '{name}': of and decoder go together, and without overrides")
-    return Row(name=str(name), **values)
+    return Row(name=plain_name(f"{path}: a row", name), **values)
+
+
+def fits(value, kind):
+    """Whether a value of a file is of the type of a field."""
+    if kind == list[str]:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return isinstance(value, kind)
 
 
 def chosen(ablation, names):
@@ -132,15 +160,16 @@ def plan(rows, overrides):
     """[Planned] of the rows, the base first. overrides: of the whole study; a row's own come after them."""
     found, seen = [], {}
     for row in rows:
-        if row.cannot or row.of:
-            found.append(Planned(row=row, reason=row.cannot or None))
+        if row.cannot:
+            found.append(Planned(row=row, reason=row.cannot))
             continue
         try:
-            config = compose_config([*overrides, *row.overrides])
-            build_settings(config["model"])
-            build(config["data"], "data")
+            config = composed_and_checked([*overrides, *decoded_with(row, rows)])
         except UserError as error:
             found.append(Planned(row=row, reason=str(error)))
+            continue
+        if row.of:
+            found.append(Planned(row=row))
             continue
         config["start_from"] = row.start_from
         same_as = next((name for name, other in seen.items() if other == config), None)
@@ -148,6 +177,13 @@ def plan(rows, overrides):
             seen[row.name] = config
         found.append(Planned(row=row, same_as=same_as))
     return found
+
+
+def decoded_with(row, rows):
+    """The overrides of the row that a row decodes, and the settings that it decodes with: what composes is spelt
+    right."""
+    source = next((each for each in rows if each.name == row.of), row)
+    return [*source.overrides, *(override(f"model.{key}", value) for key, value in row.decoder.items())]
 
 
 def trial_name(row, seed):

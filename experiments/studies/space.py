@@ -51,10 +51,17 @@ def read_space(name):
     objective = read.get("objective")
     if not isinstance(objective, dict) or set(objective) != {"score", "direction"}:
         raise UserError(f"{path}: objective must be {{score: val/..., direction: maximize}}, got {objective}")
+    if not isinstance(objective["score"], str) or not objective["score"].startswith("val/"):
+        raise UserError(
+            f"{path}: objective.score must be a validation score such as val/psnr, got {objective['score']}"
+        )
     known_only(pruning, PRUNING, f"{path}: pruning")
     one_of(read.get("method"), METHODS, f"{path}: method")
     one_of(pruning["method"], PRUNERS, f"{path}: pruning")
     one_of(objective["direction"], ("maximize", "minimize"), f"{path}: objective.direction")
+    for key in ("startup_trials", "warmup"):
+        whole(pruning[key], f"{path}: pruning.{key}")
+    whole(read.get("seed", 0), f"{path}: seed")
     found = {"method": read["method"], "trials": read.get("trials"), "seed": read.get("seed", 0)}
     found |= {"objective": objective, "pruning": pruning, "space": read["space"]}
     for key, values in found["space"].items():
@@ -75,19 +82,37 @@ def one_of(value, known, where):
         raise UserError(f"{where} must be one of {', '.join(known)}; got {value}")
 
 
+def whole(value, where):
+    if type(value) is not int or value < 0:
+        raise UserError(f"{where} must be a whole number from 0 on, got {value}")
+
+
+def is_plain(value):
+    """Text, a finite number, true, false or null. NaN would make the study another one each time it is read."""
+    return value is None or isinstance(value, str | bool) or is_number(value)
+
+
+def is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def distribution(key, values):
     """Optuna's distribution of one parameter."""
     if not isinstance(values, dict) or not ({"choices"} == set(values) or {"low", "high"} <= set(values)):
         raise UserError(f"space.{key}: expected {{choices: [...]}} or {{low: x, high: y}}, got {values}")
     if "choices" in values:
         choices = values["choices"]
-        if not isinstance(choices, list) or not choices or any(isinstance(c, list | dict) for c in choices):
+        if not isinstance(choices, list) or not choices or not all(is_plain(choice) for choice in choices):
             raise UserError(f"space.{key}: choices must be a list of plain values, got {choices}")
         return CategoricalDistribution(choices)
     known_only(values, ("low", "high", "log", "step"), f"space.{key}")
     low, high, log, step = values["low"], values["high"], values.get("log", False), values.get("step")
-    if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)):
+    if not (is_number(low) and is_number(high)):
         raise UserError(f"space.{key}: low and high must be numbers, got {low} and {high}")
+    if not isinstance(log, bool):
+        raise UserError(f"space.{key}: log must be true or false, got {log}")
+    if step is not None and not (is_number(step) and step > 0):
+        raise UserError(f"space.{key}: step must be a number above 0, got {step}")
     try:
         if isinstance(low, int) and isinstance(high, int):
             return IntDistribution(low, high, log=log, step=step or 1)

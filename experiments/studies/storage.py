@@ -36,6 +36,12 @@ def unanswered(url, error):
     return UserError(f"storage {shown(url)} does not answer: {lines[0].strip()}")
 
 
+def require_answering(storage):
+    """UserError where no study can be kept in a storage that the user names, before anything is made for one."""
+    if storage is not None:
+        connect(storage_url(None, storage))
+
+
 @contextmanager
 def making_tables(url):
     """One process at a time: of several that begin with an empty database, only one can make its tables."""

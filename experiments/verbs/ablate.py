@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.arguments import Parser
+from experiments.arguments import Parser, plain_name
 from experiments.compose import build, compose_config, settings_given
 from experiments.config_store import targets
 from experiments.errors import UserError
@@ -25,6 +25,7 @@ from experiments.studies.ablation_page import ablation_page
 from experiments.studies.ablation_record import ablation_record, finished, runs_by_row
 from experiments.studies.ablation_scores import make_bench
 from experiments.studies.ablation_tables import latex_table, markdown, print_tables
+from experiments.studies.storage import require_answering
 from experiments.studies.study import STUDIES, Study, read_definition
 from experiments.studies.workers import run_workers
 
@@ -86,9 +87,8 @@ def read_request(words):
         overrides = [f"experiment={given['experiment']}", *data, *overrides]
     else:
         overrides = [*experiment_for(ablation, given.get("data")), *overrides]
-    name = str(given.get("name") or f"{ablation.name}_{given.get('experiment') or given.get('data') or 'full'}")
-    if Path(name).name != name:
-        raise UserError(f"name is that of a folder in {STUDIES}, got '{name}'")
+    usual = f"{ablation.name}_{Path(str(given.get('experiment') or given.get('data') or 'full')).stem}"
+    folder = STUDIES / plain_name("name", given.get("name", usual))
     return Request(
         ablation=ablation,
         source=str(given["ablation"]),
@@ -96,7 +96,7 @@ def read_request(words):
         planned=plan(chosen(ablation, row_names(given)), overrides),
         seeds=seeds_of(given.get("seeds", 1)),
         workers=positive("workers", given.get("workers", 1)),
-        folder=STUDIES / name,
+        folder=folder,
     )
 
 
@@ -165,6 +165,7 @@ def train(asked, storage, retry_failed):
     config = compose_config(asked.overrides)
     require_paper(config, asked.ablation)
     require_data(config)
+    require_answering(storage)
     for line in without_training(asked.planned):
         print(line)
     first = [spec for spec, later in staged(asked) if not later]

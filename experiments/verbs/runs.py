@@ -50,6 +50,8 @@ def parser():
 
 def run(arguments):
     words = arguments.words
+    if arguments.rows < 0:
+        raise UserError(f"-n must be a number of rows, or 0 for all; got {arguments.rows}")
     action, words = (words[0], words[1:]) if words and words[0] in ACTIONS else ("list", words)
     return {"list": list_runs, "diff": diff, "stale": stale, "delete": delete_runs}[action](arguments, words)
 

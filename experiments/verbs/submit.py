@@ -17,6 +17,7 @@ from experiments.errors import UserError, nearest
 from experiments.launchers import local, slurm
 
 LAUNCHERS = {"slurm": slurm, "local": local}
+LEAST = {"jobs": 1, "nodes": 1, "gpus": 0, "cpus": 1, "memory_gb": 1, "notice": 0, "parallel": 1}
 
 
 class CommandParser(Parser):
@@ -89,9 +90,21 @@ def chosen(given):
             OmegaConf.update(settings, setting, value)
         except (OmegaConfBaseException, ValueError) as error:
             raise UserError(f"{key}={value}: {str(error).splitlines()[0]}") from None
-    if settings.jobs < 1:
-        raise UserError(f"launcher.jobs must be at least 1, got {settings.jobs}")
-    return launcher, OmegaConf.to_object(settings)
+    settings = OmegaConf.to_object(settings)
+    require_sizes(settings)
+    return launcher, settings
+
+
+def require_sizes(settings):
+    """UserError for a job that no cluster could start."""
+    for name, least in LEAST.items():
+        value = getattr(settings, name, None)
+        if value is not None and value < least:
+            raise UserError(f"launcher.{name} must be at least {least}, got {value}")
+    if isinstance(settings, slurm.Settings) and settings.notice >= 60 * slurm.minutes(settings.time):
+        raise UserError(
+            f"launcher.notice must be shorter than launcher.time = {settings.time}, got {settings.notice} seconds"
+        )
 
 
 def known(command):

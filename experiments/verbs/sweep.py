@@ -3,11 +3,12 @@
 import shlex
 from pathlib import Path
 
-from experiments.arguments import Parser
+from experiments.arguments import Parser, plain_name
 from experiments.compose import settings_given
 from experiments.errors import UserError
 from experiments.studies.space import check_space, grid, read_space
 from experiments.studies.status import show_status
+from experiments.studies.storage import require_answering
 from experiments.studies.study import GRACE, STUDIES, Study, TrialSpec
 from experiments.studies.sweep_report import write_report
 from experiments.studies.wandb_sweep import sweep_yaml
@@ -82,17 +83,20 @@ def search(words, arguments):
     if arguments.grace < 2:
         raise UserError(f"--grace must be at least 2 seconds, got {arguments.grace}")
     given, found, config, overrides = asked(words)
-    folder = STUDIES / str(given.get("name", f"{Path(str(given['sweep'])).stem}-{config['experiment']}"))
+    usual = f"{Path(str(given['sweep'])).stem}-{config['experiment']}"
+    folder = STUDIES / plain_name("name", given.get("name", usual))
+    entered = specs(found, given.get("trials"))
+    workers = count(given, "workers", 1, least=0)
+    require_answering(arguments.storage)
     study = Study.create(
         folder,
         definition(found, config, overrides),
         arguments.storage,
-        specs(found, given.get("trials")),
+        entered,
         grace=arguments.grace,
     )
     if arguments.retry_failed:
         study.retry_failed()
-    workers = count(given, "workers", 1, least=0)
     code = run_workers(study, workers) if workers else 0
     print_end(study)
     return code

@@ -1,6 +1,6 @@
 import pytest
 
-from experiments.arguments import Parser
+from experiments.arguments import Parser, plain_name
 from experiments.errors import UserError
 
 
@@ -37,3 +37,18 @@ def test_a_wrong_value_is_a_users_error():
 def test_options_are_not_abbreviated():
     with pytest.raises(UserError, match="no option '--si'"):
         parser().parse_args(["--si", "3"])
+
+
+@pytest.mark.parametrize("name", ["first", "l2_ft", "temperature_0.77", "größe+1", 3, "x" * 100])
+def test_a_plain_name_is_taken_as_text(name):
+    assert plain_name("name", name) == str(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside", "a/b", "..", ".hidden", "-n", "", None, True, 1.5, "a b", "x" * 101, []]
+)
+def test_a_name_that_leads_elsewhere_or_is_none_is_refused(name):
+    with pytest.raises(
+        UserError, match="^name must be a name of letters, digits and . _ . -, the first no sign; got '"
+    ):
+        plain_name("name", name)

@@ -152,11 +152,34 @@ def test_a_row_that_starts_from_another_starts_from_that_of_its_seed(tmp_path):
         ("overrides: [model.loss=l2]", "of: full", "row 'l2': of and decoder go together"),
         ("overrides: [model.loss=l2]", "start_from: all", "start_from must name a row that is trained, got 'all'"),
         ("rows:", "rows: [", "own.yaml cannot be read"),
+        ("overrides: [model.loss=l2]", "overrides: model.loss=l2", "overrides must be a list of key=value, got 'model"),
+        ("overrides: [model.loss=l2]", "claim: 3", "row 'l2': claim must be text, got 3"),
+        (
+            "{group: loss, overrides: [model.loss=l2]}",
+            "3",
+            "row 'l2' must have keys such as group and overrides, got 3",
+        ),
+        ("l2:", "../l2:", "a row must be a name of letters, .*; got '../l2'"),
+        ("l2:", "null:", "a row must be a name of letters, .*; got 'None'"),
+        (
+            "colorization_default",
+            "colorization_defalt",
+            "protocol 'colorization_defalt' not found; nearest: colorization",
+        ),
+        ("colorization_default", "glcic_places", "'glcic_places' is for inpainting, and colorful_synthetic trains for"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_with_its_row(tmp_path, old, new, message):
     with pytest.raises(UserError, match=message.replace("[", r"\[")):
         read_ablation(written(tmp_path, FILE.replace(old, new, 1)))
+
+
+def test_a_decoder_that_the_paper_does_not_have_is_told_before_anything_trains(tmp_path):
+    text = FILE + "  warm: {group: t, of: full, decoder: {temprature: 1.0}}\n"
+    text += "  odd: {group: t, of: full, decoder: {temperature: -1}}\n"
+    planned = plan(list(read_ablation(written(tmp_path, text)).rows.values()), ["experiment=colorful_synthetic"])
+    assert planned[2].reason == "no setting 'model.temprature'; nearest: temperature"
+    assert planned[3].reason.startswith("model: model.temperature must")
 
 
 def test_an_ablation_that_is_not_there_is_refused():

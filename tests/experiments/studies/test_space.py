@@ -78,6 +78,22 @@ def test_a_grid_has_every_combination(tmp_path):
         (WHOLE.replace("high: 1e-3", "high: 1, lg: true"), "space.model.lr: no setting 'lg'; nearest: log"),
         (WHOLE.replace("low: 1e-5, high: 1e-3", "choices: []"), "choices must be a list of plain values, got []"),
         (WHOLE.replace("random", "grid"), "space.model.lr: a grid needs choices, or low and high with a step"),
+        (WHOLE.replace("low: 1e-5", "low: .nan"), "space.model.lr: low and high must be numbers, got nan and 0.001"),
+        (WHOLE.replace("1e-3", "1e-3, step: 0"), "space.model.lr: step must be a number above 0, got 0"),
+        (WHOLE.replace("1e-3", "1e-3, step: x"), "space.model.lr: step must be a number above 0, got x"),
+        (WHOLE.replace("1e-3", "1e-3, step: 0").replace("random", "grid"), "step must be a number above 0, got 0"),
+        (WHOLE.replace("1e-3", "1e-3, log: maybe"), "space.model.lr: log must be true or false, got maybe"),
+        (
+            WHOLE.replace("low: 1e-5, high: 1e-3", "choices: [.nan]"),
+            "choices must be a list of plain values, got [nan]",
+        ),
+        (WHOLE.replace("val/psnr", "3"), "objective.score must be a validation score such as val/psnr, got 3"),
+        (WHOLE.replace("trials: 3", "seed: x"), "seed must be a whole number from 0 on, got x"),
+        (
+            WHOLE.replace("trials: 3", "pruning: {warmup: -5}"),
+            "pruning.warmup must be a whole number from 0 on, got -5",
+        ),
+        (WHOLE.replace("trials: 3", "pruning: {startup_trials: few}"), "pruning.startup_trials must be a whole number"),
         ("a: [", "space.yaml cannot be read: "),
     ],
 )

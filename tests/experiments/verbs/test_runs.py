@@ -72,6 +72,7 @@ def test_columns_are_chosen_and_csv_has_them_all(place, capsys):
         (["lits"], "'lits' is no folder, no filter such as status=finished, no list, diff, stale, delete"),
         (["val/psnt>3"], "no run has a 'val/psnt'; nearest: val/psnr"),
         (["--sort", "sede"], "no run has a 'sede'; nearest: seed"),
+        (["-n", "-1"], "-n must be a number of rows, or 0 for all; got -1"),
         (["diff", "runs/a"], "runs diff compares two runs; got 1"),
         (["diff", "runs/a", "b"], "no run 'b'"),
         (["delete"], "runs delete needs folders of runs or filters"),

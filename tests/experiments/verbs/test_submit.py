@@ -84,6 +84,13 @@ def test_a_job_here_runs_in_the_background(capsys):
         ("launcher=slurm nodes=2 -- train", "no setting 'nodes' of launcher=slurm"),
         ("launcher=slurm launcher.nodes=two -- train", "launcher.nodes=two: Value 'two' of type 'str'"),
         ("launcher=slurm launcher.jobs=0 -- train", "launcher.jobs must be at least 1, got 0"),
+        ("launcher=slurm launcher.gpus=-1 -- train", "launcher.gpus must be at least 0, got -1"),
+        ("launcher=local launcher.gpus=-1 -- train", "launcher.gpus must be at least 0, got -1"),
+        ("launcher=slurm launcher.nodes=0 -- train", "launcher.nodes must be at least 1, got 0"),
+        (
+            "launcher=slurm launcher.time=2 launcher.notice=120 -- train",
+            "shorter than launcher.time = 2, got 120 seconds",
+        ),
         ("launcher=slurm launcher.jobs=2 -- train", "launcher.jobs=2 would train the same run 2 times"),
         ("launcher=slurm launcher.gpus=8 -- train trainer.devices=4", "trainer.devices=4 does not fit the launcher's"),
         ("launcher=slurm -- train experiment=quickstrt", "experiment 'quickstrt' not found; nearest: quickstart"),

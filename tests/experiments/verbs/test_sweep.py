@@ -15,6 +15,8 @@ TINY = (
     " checkpoint_every=2 iterations=4"
 ).split()
 
+NO_NAMES = ("../../outside", "a/b", "..", "null", "", ".hidden", "true", "'a b'", "x" * 101)
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
@@ -59,10 +61,20 @@ def test_a_grid_enters_all_of_its_points(capsys):
         (["sweep=colorful", *TINY, "--study", "x"], "--study is for work, status and report"),
         (["sweep=colorful", *TINY, "--grace", "1"], "--grace must be at least 2 seconds, got 1"),
         (["sweep=glcic", "experiment=glcic_synthetic", "trials=3"], "a grid has its own number of trials, 9"),
+        *((["sweep=colorful", *TINY, f"name={name}"], "name must be a name of letters") for name in NO_NAMES),
+        (
+            ["sweep=colorful", *TINY, "--storage", "sqlite:////no/where.db"],
+            "no/where.db cannot be written: No such file",
+        ),
+        (
+            ["sweep=colorful", *TINY, "--storage", "mysql://me@host/db"],
+            "storage must be sqlite:///FILE or postgresql://",
+        ),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(words, message, capsys):
+def test_a_mistake_is_one_line_and_exit_code_2_and_makes_no_study(words, message, tmp_path, capsys):
     assert main(["sweep", *words]) == 2
+    assert list(tmp_path.iterdir()) == []
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("chromafill sweep: ") and message in lines[0]
 
