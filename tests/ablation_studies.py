@@ -51,6 +51,10 @@ def record_by_hand():
         "ablation": "colorful",
         "base": "full",
         "overrides": ["experiment=colorful_synthetic", "model.width=2"],
+        "departures": {
+            **{"experiment": "colorful_imagenet", "model": {"model.width": [2, 64]}},
+            "recipe": {"data": ["synthetic", "imagenet"], "iterations": [4, 450_000]},
+        },
         "protocol": {
             **{"name": "colorization_default", "task": "colorization", "data": "synthetic"},
             **{"split": "test", "count": 6},

@@ -7,6 +7,7 @@ from experiments.evaluation.score_tables import ARROWS, unit
 from experiments.pages.plots import Axis
 from experiments.pages.render import render
 from experiments.studies.ablation_tables import (
+    base_departs,
     difference_table,
     interval,
     made_by,
@@ -17,6 +18,7 @@ from experiments.studies.ablation_tables import (
     runtime,
     settings,
     signed,
+    unscored,
 )
 
 WIDTH, HEIGHT = 1000, 400  # units of a plot of curves, stretched to the width that there is
@@ -40,6 +42,7 @@ def ablation_page(record, pictures):
         plots=plots(record),
         curve_title=f"{record['curves']['title']}, {record['curves']['unit']}",
         cards=cards(record, pictures),
+        departs=base_departs(record),
         problems=problem_lines(record),
         notes=notes(record),
         protocol=json.dumps(record["protocol"], indent=2),
@@ -75,7 +78,8 @@ def shown(row, record):
         "cells": cells,
         "seeds": len(row["seeds"]),
         "runtime": runtime(row),
-        "same_as": row["same_as"],
+        "unscored": unscored(row),
+        "problems": "; ".join(row["problems"]),
     }
 
 

@@ -5,11 +5,19 @@ import json
 import sys
 from dataclasses import asdict, replace
 
+from datamodules.errors import DataError
+from experiments.compose import compose_config, flat
+from experiments.config_store import targets
+from experiments.errors import UserError
 from experiments.evaluation.candidates import PREFIX
+from experiments.evaluation.setup import data_name
 from experiments.run_record import commit
 from experiments.studies.ablation import last_checkpoint
 from experiments.studies.ablation_scores import inputs_shown, measure
 from experiments.studies.ablation_statistics import over_images, paired, spread, with_holm
+from lightning_modules.pretrained.checkpoint import CheckpointError
+
+RECIPE = ("iterations", "data.batch_size", "data.crop", "data.resize", "accumulate", "clip_norm", "ema_decay")
 
 
 def runs_by_row(study):
@@ -27,10 +35,15 @@ def finished(runs):
 
 def ablation_record(study, ablation, planned, bench):
     """(record, pictures). The record is what report.json holds; pictures: {"images": [what was shown], "rows": {row:
-    [data URI of each image]}} of each row's first seed. Measures what was not measured before."""
+    [data URI of each image]}} of each row's first seed. Measures what was not measured before. UserError where no row
+    has a score."""
     runs = runs_by_row(study)
-    measured = {each.row.name: measurements(study, each, runs, bench) for each in planned}
-    rows = [row_record(each, runs, measured) for each in planned]
+    found = {each.row.name: measurements(study, each, runs, bench) for each in planned}
+    measured = {name: seeds for name, (seeds, _) in found.items()}
+    rows = [row_record(each, runs, *found[each.row.name]) for each in planned]
+    if not any(measured.values()):
+        why = "; ".join(f"{row['name']}: {problem}" for row in rows for problem in row["problems"])
+        raise UserError(f"no row of this report has a score; {why}")
     compare(rows, measured, ablation.base, bench.metrics)
     baselines = {name: measure(bench, PREFIX + name) for name in bench.config["protocol"]["baselines"]}
     revision, clean = commit()
@@ -39,6 +52,7 @@ def ablation_record(study, ablation, planned, bench):
         "ablation": ablation.name,
         "base": ablation.base,
         "overrides": study.definition["overrides"],
+        "departures": departures(study, ablation),
         "protocol": next(of["protocol"] for seeds in measured.values() for of in seeds.values()),
         "metrics": bench.metrics,
         "absent": bench.found.absent,
@@ -54,26 +68,51 @@ def ablation_record(study, ablation, planned, bench):
     return record, {"images": inputs_shown(bench), "rows": answers}
 
 
+def departures(study, ablation):
+    """What the base row has otherwise than the paper: {"experiment": the paper's full recipe, "model": {key: [here, the
+    paper's]} of settings that differ from the paper's own, "recipe": the same of `RECIPE` and the full recipe}."""
+    here = compose_config([*study.definition["overrides"], *ablation.rows[ablation.base].overrides])
+    full = compose_config([f"experiment={ablation.experiment}"])
+    own = asdict(targets()[here["model"].pop("_target_")].Config())
+    model, own = (dict(flat(settings, "model.")) for settings in (here["model"], own))
+    model, recipe = (differing(*pair) for pair in ((model, own), (recipe_of(here), recipe_of(full))))
+    return {"experiment": ablation.experiment, "model": model, "recipe": recipe}
+
+
+def recipe_of(config):
+    return {"data": data_name(config["data"])} | {key: value for key, value in flat(config) if key in RECIPE}
+
+
+def differing(here, there):
+    return {key: [value, there.get(key)] for key, value in here.items() if value != there.get(key)}
+
+
 def measurements(study, planned, runs, bench):
-    """{seed: what `measure` gives} of a row's finished runs, or of those that it decodes."""
+    """({seed: what `measure` gives}, {seed: why it gives nothing}) of a row's finished runs, or of those that it
+    decodes."""
+    measured, failed = {}, {}
     if planned.reason is not None or planned.same_as is not None:
-        return {}
+        return measured, failed
     source = planned.row.of or planned.row.name
-    return {
-        seed: measure(bench, str(last_checkpoint(study.folder, source, seed)), planned.row.decoder)
-        for seed in finished(runs.get(source, {}))
-    }
+    for seed in finished(runs.get(source, {})):
+        path = last_checkpoint(study.folder, source, seed)
+        try:
+            measured[seed] = measure(bench, str(path), planned.row.decoder)
+        except (UserError, CheckpointError, DataError) as error:
+            failed[seed] = str(error)
+    return measured, failed
 
 
-def row_record(planned, runs, measured):
-    row, seeds = planned.row, measured[planned.row.name]
+def row_record(planned, runs, seeds, failed):
+    """seeds, failed: as `measurements` gives them."""
+    row = planned.row
     metrics = next(iter(seeds.values()))["means"] if seeds else {}
     own = runs.get(row.name, {})
-    took = {seed: run_cost(own[seed].run_dir) for seed in seeds if seed in own}
+    took = {seed: cost for seed in seeds if seed in own and (cost := run_cost(own[seed].run_dir))}
     return {
         **asdict(row),
         "same_as": planned.same_as,
-        "problems": problems(planned, runs),
+        "problems": [*problems(planned, runs), *(f"seed {seed}: {why}" for seed, why in failed.items())],
         "seeds": {
             seed: {"sha256": of["sha256"], "means": of["means"]} | took.get(seed, {}) for seed, of in seeds.items()
         },
@@ -100,14 +139,13 @@ def problems(planned, runs):
 
 def run_cost(folder):
     """Time and device of a run, from its run.json. The time is that of all iterations at the rate of the last stretch:
-    a run that was stopped and resumed has its earlier stretches in no file."""
-    run = json.loads((folder / "run.json").read_text())
-    return {
-        "seconds": run["iteration"] / run["iterations_per_second"],
-        "iterations": run["iteration"],
-        "device": run["device"],
-        "commit": run["commit"],
-    }
+    a run that was stopped and resumed has its earlier stretches in no file. {} where run.json has no rate."""
+    try:
+        run = json.loads((folder / "run.json").read_text())
+        seconds = run["iteration"] / run["iterations_per_second"]
+        return {"seconds": seconds, **{key: run[key] for key in ("device", "commit")}, "iterations": run["iteration"]}
+    except (OSError, ValueError, KeyError, ZeroDivisionError):
+        return {}
 
 
 def compare(rows, measured, base, metrics):

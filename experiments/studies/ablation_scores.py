@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import torch
 from lightning.fabric import Fabric
 from torch.utils.data import default_collate
 
+import datamodules
+import experiments
+import lightning_modules
 from datamodules.base import ImageDataModule
 from experiments.compose import build, settings_given
 from experiments.config_store import targets
@@ -22,7 +26,8 @@ from experiments.evaluation.scoring import Scorer, require_finite, score_split, 
 from experiments.evaluation.setup import check, compose_evaluation, data_name, require_all_there
 from experiments.evaluation.statistics import means
 from experiments.pages.render import image_uri
-from experiments.run_record import write_text
+from experiments.run_record import LIBRARIES, write_text
+from lightning_modules.pretrained.checkpoint import CheckpointError
 from lightning_modules.tasks import Headline
 
 PICTURES = 4  # images of the split that are shown, spread over it
@@ -38,6 +43,7 @@ class Bench:
     found: Measurable
     fabric: Fabric
     cache: Path  # folder of the measurements
+    code: str  # hash of what measures
     headline: Headline  # the validation score that runs of the paper are judged by
 
     @property
@@ -57,7 +63,7 @@ class Bench:
 
 def make_bench(base, task, protocol, overrides, *, like, cache):
     """base: composed configuration of the base row, whose data and masks all rows are scored on. overrides: as for
-    `chromafill evaluate`, such as split=val; protocol: what it is without one among them. like: a checkpoint of a row,
+    `chromafill evaluate`, such as split=val; protocol: what it is without one among them. like: a candidate of a row,
     for metrics that not every network allows."""
     if "protocol" not in settings_given(overrides):
         overrides = [f"protocol={protocol}", *overrides]
@@ -69,14 +75,15 @@ def make_bench(base, task, protocol, overrides, *, like, cache):
     data.seed = config["seed"]
     dataset = data.dataset(config["split"])
     require_all_there(data, dataset)
-    found = measurable(config, [load_candidate(str(like))], dataset)
+    found = measurable(config, [like], dataset)
     settings = config["trainer"]
     fabric = Fabric(accelerator=settings["accelerator"], devices=1, precision=settings["precision"])
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # TensorFloat-32 would show in the scores
     for network in found.networks.values():
         network.to(fabric.device)
     headline = targets()[base["model"]["_target_"]].headline
-    return Bench(config=config, task=task, data=data, found=found, fabric=fabric, cache=Path(cache), headline=headline)
+    own = {"cache": Path(cache), "code": code_sha256(), "headline": headline}
+    return Bench(config=config, task=task, data=data, found=found, fabric=fabric, **own)
 
 
 def measure(bench, name, decoder=None):
@@ -106,6 +113,7 @@ def measured_with(bench):
     config = bench.config
     kept = {key: config[key] for key in ("protocol", "data", "split", "seed")}
     return kept | {
+        "code": bench.code,
         "metrics": bench.found.metrics,
         "networks": bench.found.identities,
         "precision": config["trainer"]["precision"],
@@ -172,5 +180,19 @@ def batches_shown(bench):
 
 
 def file_sha256(path):
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"its checkpoint {path} cannot be read: {error.strerror}") from None
+
+
+def code_sha256():
+    """Of all that has a say in a score: the project's code and the libraries' versions. A commit would not do: it says
+    nothing of files that changed since, and the next one may have changed no code."""
+    found = hashlib.sha256(json.dumps([version(name) for name in LIBRARIES]).encode())
+    for package in (datamodules, experiments, lightning_modules):
+        folder = Path(package.__file__).parent
+        for path in sorted(folder.rglob("*.py")):
+            found.update(f"{path.relative_to(folder.parent)}\n".encode() + path.read_bytes())
+    return found.hexdigest()

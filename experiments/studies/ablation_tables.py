@@ -5,11 +5,14 @@ import shlex
 from rich.markup import escape
 from rich.table import Table
 
+from experiments import run_query
 from experiments.evaluation.metrics import METRICS
-from experiments.evaluation.score_tables import ARROWS, LATEX_ARROWS, MISSING, latex, unit
+from experiments.evaluation.score_tables import ARROWS, MISSING, latex, unit
 from experiments.tables import show
 
 FROM_MEMORY = "from memory"
+TEX = {"±": r"$\pm$", MISSING: "--", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "Δ": r"$\Delta$", "<": "$<$", ">": "$>$"}
+WIDE = {"settings": "p{4cm}", "published": "p{5cm}"}  # columns of LaTeX that hold text; the first is l, others r
 HOW = (
     "±: standard deviation over seeds (n - 1 below), none for one seed. Difference: the row minus {base}, of equal"
     " seeds; its interval and p are those of a paired t test over seeds, p (Holm) is for all rows of a metric.",
@@ -81,9 +84,38 @@ def runtime(row):
     return f"{number({key: took[key] and took[key] / 60 for key in ('mean', 'sd')}, 1)} min"
 
 
+def reference(record, row):
+    """' [2]' after the name of a row that `problem_lines` says something of."""
+    having = [each["name"] for each in record["rows"] if each["problems"]]
+    return f" [{having.index(row['name']) + 1}]" if row["problems"] else ""
+
+
+def unscored(row):
+    """What stands in place of the first score of a row that has none, or None."""
+    if row["scores"]:
+        return None
+    if row["same_as"]:
+        return f"as {row['same_as']}"
+    return "cannot run" if row["cannot"] else "no score"
+
+
 def headline(record):
     """The metric by which the table orders its differences: the first that was measured."""
     return next(iter(record["metrics"]))
+
+
+def base_departs(record):
+    """What the base row has otherwise than the paper, as one line."""
+
+    def words(changed):
+        pairs = [f"{key}={run_query.text(here)} ({run_query.text(there)})" for key, (here, there) in changed.items()]
+        return ", ".join(pairs) or "nothing"
+
+    found = record["departures"]
+    return (
+        f"Row {record['base']} departs from the paper's model settings (in brackets) in {words(found['model'])}, and"
+        f" from its full recipe {found['experiment']} in {words(found['recipe'])}."
+    )
 
 
 def notes(record):
@@ -114,12 +146,14 @@ def main_table(record):
     table = []
     for row in record["rows"]:
         difference = row["difference"].get(first)
+        scores = [number(row["scores"].get(name), of["digits"]) for name, of in metrics.items()]
         table.append(
             [
-                row["name"],
+                row["name"] + reference(record, row),
                 settings(row),
                 published(row, record["protocol"]["task"]),
-                *(number(row["scores"].get(name), of["digits"]) for name, of in metrics.items()),
+                unscored(row) or scores[0],
+                *scores[1:],
                 signed(difference and difference["mean"], digits),
                 str(len(row["seeds"])),
                 runtime(row),
@@ -170,12 +204,18 @@ def difference_table(record, metric):
 
 
 def problem_lines(record):
-    return [(row["name"], problem) for row in record["rows"] for problem in row["problems"]]
+    """[(name, its reference, what is wrong with its runs)] of the rows where something is."""
+    return [
+        (row["name"], reference(record, row).strip(), "; ".join(row["problems"]))
+        for row in record["rows"]
+        if row["problems"]
+    ]
 
 
 def markdown(record):
     lines = [f"# Ablation {record['ablation']}: {record['study']}", "", made_by(record), ""]
     lines += ["Every row trains with " + ", ".join(f"`{word}`" for word in record["overrides"]) + ".", ""]
+    lines += [base_departs(record), ""]
     lines += markdown_table(*main_table(record))
     for metric, of in record["metrics"].items():
         heads, table = difference_table(record, metric)
@@ -188,7 +228,7 @@ def markdown(record):
             ]
     if problem_lines(record):
         lines += ["", "## Not run, or not finished", ""]
-        lines += [f"- **{name}**: {problem}" for name, problem in problem_lines(record)]
+        lines += [f"- {at} **{name}**: {problem}" for name, at, problem in problem_lines(record)]
     return "\n".join([*lines, "", *(f"- {line}" for line in notes(record)), ""])
 
 
@@ -199,36 +239,47 @@ def markdown_table(heads, rows):
     return [line(heads), "|---" * len(heads) + "|", *map(line, rows)]
 
 
-def latex_table(record):
-    """A booktabs table of the scores; the differences in the first metric with their interval beside."""
-    metrics, first = record["metrics"], headline(record)
-    heads = [f"{latex(of['title'] + unit(of))}{LATEX_ARROWS[of['better']]}" for of in metrics.values()]
-    difference_head = rf"$\Delta$ {latex(metrics[first]['title'])} [95\,\%]"
-    protocol = record["protocol"]
-    caption = (
-        f"Ablation {record['ablation']} ({record['study']}): {protocol['count']} images of {protocol['data']}, protocol"
-        f" {protocol['name']}."
-    )
-    lines = [
-        f"% {made_by(record)}",
+def latex_tables(record):
+    """The tables of the Markdown as booktabs tables, with what stands below them as notes of the first."""
+    protocol, name = record["protocol"], f"{record['ablation']} ({record['study']})"
+    caption = f"Ablation {name}: {protocol['count']} images of {protocol['data']}, protocol {protocol['name']}."
+    below = [f"{at} {name}: {problem}" for name, at, problem in problem_lines(record)]
+    lines = [f"% {made_by(record)}"]
+    lines += latex_table(caption, *main_table(record), [base_departs(record), *below, *notes(record)])
+    for metric, of in record["metrics"].items():
+        heads, table = difference_table(record, metric)
+        if table:
+            title = f"Ablation {name}: {of['title']}{unit(of)}, difference to {record['base']}."
+            lines += latex_table(title, heads, table, [])
+    return "\n".join([*lines, ""])
+
+
+def latex_table(caption, heads, rows, below):
+    """Lines of one table. below: lines of text."""
+    columns = "".join(WIDE.get(head, "r") for head in heads[1:])
+    return [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{latex(caption)} $\pm$: standard deviation over seeds. $\Delta$: difference to"
-        rf" {latex(record['base'])}, with the 95\,\% interval of a paired $t$ test over seeds.}}",
-        rf"\begin{{tabular}}{{lp{{5cm}}{'r' * (len(heads) + 2)}}}",
+        rf"\caption{{{tex(caption)}}}",
+        rf"\begin{{tabular}}{{l{columns}}}",
         r"\toprule",
-        " & ".join(["", "published", *heads, difference_head, "seeds"]) + r" \\",
+        tex_row(heads),
         r"\midrule",
+        *map(tex_row, rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(rf"\par\footnotesize {tex(line)}" for line in below),
+        r"\end{table}",
     ]
-    for row in record["rows"]:
-        difference, digits = row["difference"].get(first), metrics[first]["digits"]
-        change = (
-            MISSING if difference is None else f"{signed(difference['mean'], digits)} [{interval(difference, digits)}]"
-        )
-        cells = [number(row["scores"].get(name), of["digits"]) for name, of in metrics.items()]
-        cells = [row["name"], published(row, record["protocol"]["task"]), *cells, change, str(len(row["seeds"]))]
-        lines.append(" & ".join(latex(cell).replace("±", r"$\pm$").replace(MISSING, "--") for cell in cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def tex_row(cells):
+    return " & ".join(map(tex, cells)) + r" \\"
+
+
+def tex(text):
+    """Text that TeX prints as it is, signs of the tables among it."""
+    return "".join(TEX.get(letter, letter) for letter in latex(text))
 
 
 def print_tables(record):
@@ -240,5 +291,5 @@ def print_tables(record):
     for row in rows:
         table.add_row(*(escape(row[at]) for at in keep))
     show(table)
-    for name, problem in problem_lines(record):
-        print(f"{name}: {problem}")
+    for name, at, problem in problem_lines(record):
+        print(f"{at} {name}: {problem}")

@@ -8,6 +8,7 @@ from experiments.arguments import Parser, plain_name
 from experiments.compose import build, compose_config, settings_given
 from experiments.config_store import targets
 from experiments.errors import UserError
+from experiments.evaluation.candidates import load_candidate
 from experiments.evaluation.score_record import json_text, write_whole
 from experiments.studies.ablation import (
     Ablation,
@@ -19,15 +20,15 @@ from experiments.studies.ablation import (
     read_ablation,
     spec_of,
     task_of_config,
-    trial_name,
 )
 from experiments.studies.ablation_page import ablation_page
 from experiments.studies.ablation_record import ablation_record, finished, runs_by_row
 from experiments.studies.ablation_scores import make_bench
-from experiments.studies.ablation_tables import latex_table, markdown, print_tables
+from experiments.studies.ablation_tables import latex_tables, markdown, print_tables
 from experiments.studies.storage import require_answering
 from experiments.studies.study import STUDIES, Study, read_definition
 from experiments.studies.workers import run_workers
+from lightning_modules.pretrained.checkpoint import CheckpointError
 
 OWN = ("ablation", "data", "seeds", "rows", "workers", "name", "experiment")  # words that are not the training's
 
@@ -248,12 +249,12 @@ def report(arguments):
     ablation = read_ablation(study.definition["ablation"])
     names = row_names(settings_given(arguments.words[2:])) or rows_of(study, ablation)
     planned = plan(chosen(ablation, names), study.definition["overrides"])
-    record, pictures = ablation_record(study, ablation, planned, bench_of(study, ablation, words))
+    record, pictures = ablation_record(study, ablation, planned, bench_of(study, ablation, planned, words))
     folder = study.folder / "report"
     folder.mkdir(exist_ok=True)
     texts = {
         "report.md": markdown(record),
-        "report.tex": latex_table(record),
+        "report.tex": latex_tables(record),
         "index.html": ablation_page(record, pictures),
         "report.json": json_text(record),
     }
@@ -269,16 +270,24 @@ def rows_of(study, ablation):
     return [name for name, row in ablation.rows.items() if name in entered or row.of in entered or row.cannot]
 
 
-def bench_of(study, ablation, words):
+def bench_of(study, ablation, planned, words):
     """What all rows are scored on. The paper's own protocol where the study trains its full recipe, else the task's."""
-    runs = runs_by_row(study)
-    done = [trial_name(row, seed) for row, of in runs.items() for seed in finished(of)]
-    if not done:
-        raise UserError(f"no run of {study.folder} is finished; there is nothing to report")
+    like = a_candidate(study, planned)
     base = compose_config(study.definition["overrides"])
     task = task_of_config(base)
     protocol = ablation.protocol if base["experiment"] == ablation.experiment else f"{task}_default"
     if base["data"]["root"] is not None and "data.root" not in settings_given(words):
         words = [*words, f"data.root={base['data']['root']}"]
-    like = study.folder / "runs" / done[0] / "checkpoints" / "last.ckpt"
     return make_bench(base, task, protocol, words, like=like, cache=study.folder / "report" / "measured")
+
+
+def a_candidate(study, planned):
+    """The first checkpoint of these rows that can be read."""
+    runs, why = runs_by_row(study), f"no run of {study.folder} that these rows need is finished"
+    for row in dict.fromkeys(each.row.of or each.row.name for each in planned):
+        for seed in finished(runs.get(row, {})):
+            try:
+                return load_candidate(str(last_checkpoint(study.folder, row, seed)))
+            except (UserError, CheckpointError) as error:
+                why = str(error)
+    raise UserError(f"there is nothing to report: {why}")

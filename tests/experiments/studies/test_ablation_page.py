@@ -42,6 +42,13 @@ def test_rows_stand_by_factor_in_the_order_of_the_file():
     assert second["cells"] == [{"score": "22.50 ± 2.12", "difference": "+1.50", "interval": "-4.85 to +7.85"}]
 
 
+def test_a_row_without_scores_says_why_in_its_place_and_the_head_what_the_base_departs_in(page_file):
+    text = page_file.read_text()
+    assert '<td class="text" colspan="1">cannot run<small>no data</small></td>' in text
+    assert '<td class="text" colspan="1">as l2<small>' in text
+    assert "<p>Row full departs from the paper&#39;s model settings" in text
+
+
 def test_names_are_text_and_nothing_else(page_file):
     text = page_file.read_text()
     assert "<script>alert" not in text and "&lt;script&gt;alert(1)" in text

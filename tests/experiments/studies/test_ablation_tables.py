@@ -6,7 +6,7 @@ from ablation_studies import record_by_hand, row
 from experiments.studies.ablation_tables import (
     difference_table,
     interval,
-    latex_table,
+    latex_tables,
     main_table,
     markdown,
     number,
@@ -15,6 +15,13 @@ from experiments.studies.ablation_tables import (
     published,
     runtime,
     settings,
+    tex,
+    tex_row,
+)
+
+DEPARTS = (
+    "Row full departs from the paper's model settings (in brackets) in model.width=2 (64), and from its full recipe"
+    " colorful_imagenet in data=synthetic (imagenet), iterations=4 (450000)."
 )
 
 
@@ -54,9 +61,10 @@ def test_p_and_intervals_are_as_short_as_they_can_be_believed():
 def test_the_main_table_has_every_row_published_ours_difference_seeds_and_runtime():
     heads, rows = main_table(record_by_hand())
     assert heads == ["row", "settings", "published", "PSNR, dB ↑", "Δ PSNR", "seeds", "runtime"]
-    assert [each[0] for each in rows][:4] == ["full", "l2", "same", "cold_5%"]
+    assert [each[0] for each in rows][:4] == ["full", "l2", "same [1]", "cold_5%"]
     assert rows[1][3:] == ["22.50 ± 2.12", "+1.50", "2", "30 s"]
-    assert rows[4][3:] == ["–", "–", "0", "–"]
+    assert [each[3] for each in rows[2:5]] == ["as l2", "no score", "cannot run"]
+    assert rows[4][0] == "<script>alert(1)</script> [2]" and rows[4][4:] == ["–", "0", "–"]
     assert rows[5][0] == "baseline/grey" and rows[5][3] == "18.25"
 
 
@@ -68,8 +76,9 @@ def test_a_difference_shows_each_seed_and_both_tests():
 def test_markdown_says_who_made_it_and_names_what_did_not_run():
     text = markdown(record_by_hand())
     assert "Made by: chromafill ablate report tiny (commit abc, with changes that are not committed)" in text
-    assert "- **same**: with this experiment its settings are those of l2; see there" in text
-    assert "- **<script>alert(1)</script>**: no data" in text
+    assert "- [1] **same**: with this experiment its settings are those of l2; see there" in text
+    assert "- [2] **<script>alert(1)</script>**: no data" in text and "| cannot run | – | 0 |" in text
+    assert DEPARTS in text
     assert "claim: worse \\| or so" in text
     assert "- no lpips: no file" in text and "not in this report: class" in text
     widths = {
@@ -79,11 +88,22 @@ def test_markdown_says_who_made_it_and_names_what_did_not_run():
 
 
 def test_latex_escapes_names_and_opens_with_the_command():
-    text = latex_table(record_by_hand())
+    text = latex_tables(record_by_hand())
     assert text.startswith("% Made by: chromafill ablate report tiny")
-    assert r"cold\_5\% & -- & -- & -- & 0 \\" in text
-    assert r"l2 & PSNR 22.0 dB (a later paper; from memory); claim: worse | or so & 22.50 $\pm$ 2.12 &" in text
-    assert text.count(r" \\") == 1 + 5  # the head and each row
+    assert r"cold\_5\% & full, decoded with temperature=0.1 & -- & no score & -- & 0 & -- \\" in text
+    assert r"(a later paper; from memory); claim: worse | or so & 22.50 $\pm$ 2.12 & +1.50 & 2 & 30 s \\" in text
+
+
+def test_latex_has_all_that_the_markdown_has():
+    record = record_by_hand()
+    text = latex_tables(record)
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2  # scores, and the differences in PSNR
+    assert text.count(r" \\") == 1 + 6 + 1 + 1  # heads and rows: five, the baseline, and one difference
+    for _, rows in (main_table(record), difference_table(record, "psnr")):
+        for each in rows:
+            assert tex_row(each) in text
+    assert r"\par\footnotesize [2] $<$script$>$alert(1)$<$/script$>$: no data" in text
+    assert tex(DEPARTS) in text and r"p (Holm)" in text and r"PSNR, dB $\uparrow$" in text
 
 
 def test_the_terminal_shows_names_that_look_like_markup_as_they_are(capsys):
@@ -91,4 +111,4 @@ def test_the_terminal_shows_names_that_look_like_markup_as_they_are(capsys):
     record["rows"][0]["name"] = "[red]full"
     print_tables(record)
     shown = capsys.readouterr().out
-    assert "[red]full" in shown and "<script>alert(1)</script>: no data" in shown
+    assert "[red]full" in shown and "[2] <script>alert(1)</script>: no data" in shown

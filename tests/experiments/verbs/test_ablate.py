@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from ablation_studies import TINY, work_here
@@ -87,7 +88,9 @@ def test_a_row_that_is_decoded_otherwise_has_the_base_rows_checkpoints_and_other
 
 def test_rows_that_cannot_run_are_in_the_tables_with_the_reason(folder):
     text = (folder / "studies/tiny/report/report.md").read_text()
-    assert "| robustness |" in text and "- **robustness**: a colour chart" in text
+    assert "| robustness [1] |" in text and "- [1] **robustness**: a colour chart" in text
+    assert "Row full departs from the paper's model settings (in brackets) in model.width=2 (64), " in text
+    assert "full recipe colorful_imagenet in data=synthetic (imagenet), " in text and "iterations=4 (450000)" in text
 
 
 def test_the_report_says_which_command_made_it(folder):
@@ -130,6 +133,26 @@ def test_a_failed_run_is_in_the_report_with_its_reason(folder, monkeypatch, caps
     assert list(rows) == ["full", "l2"]
     assert rows["l2"]["problems"] == ["seed 5: failed, no space left"] and len(rows["l2"]["seeds"]) == 2
     assert "l2: seed 5: failed, no space left" in capsys.readouterr().out
+
+
+def test_a_report_of_rows_without_a_run_says_so_though_another_row_has_one(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder / "studies/tiny", tmp_path / "studies/tiny")
+    monkeypatch.chdir(tmp_path)
+    for seed in "01":
+        shutil.rmtree(f"studies/tiny/runs/full-seed{seed}")
+    with pytest.raises(UserError, match="nothing to report: .*full-seed1/checkpoints/last.ckpt"):
+        call("report", "tiny", "rows=[class]")
+
+
+def test_a_run_that_is_gone_is_a_problem_of_its_row_and_the_report_is_written(folder, tmp_path, monkeypatch, capsys):
+    shutil.copytree(folder / "studies/tiny", tmp_path / "studies/tiny")
+    monkeypatch.chdir(tmp_path)
+    shutil.rmtree("studies/tiny/runs/full-seed0")
+    call("report", "tiny")
+    rows = {row["name"]: row for row in report_json(tmp_path)["rows"]}
+    assert rows["full"]["problems"][-1].startswith("seed 0: its checkpoint studies/tiny/runs/full-seed0/checkpoints/")
+    assert list(rows["full"]["seeds"]) == ["1"] and list(rows["l2"]["difference"]["psnr"]["of_seeds"]) == ["1"]
+    assert "seed 0: its checkpoint studies/tiny/runs/full-seed0" in capsys.readouterr().out
 
 
 def test_a_dry_run_lists_the_commands_and_makes_nothing(tmp_path, monkeypatch, capsys):
@@ -218,7 +241,7 @@ def test_a_study_without_a_finished_run_has_nothing_to_report(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ablate, "run_workers", lambda study, count: None)
     call("ablation=colorful", "rows=[l2]", "name=waiting", *TINY)
-    with pytest.raises(UserError, match="no run of .*waiting is finished"):
+    with pytest.raises(UserError, match="nothing to report: no run of .*waiting that these rows need is finished"):
         call("report", "waiting")
 
 
