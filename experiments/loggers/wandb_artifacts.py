@@ -21,8 +21,11 @@ def manifest(settings, data):
 
 
 def use_data(run, settings, data):
-    """The manifest as an artifact that the run takes in. Offline wandb records no such link, so that there it is one
-    that the run puts out, of the same name and content: `wandb sync` makes both one version."""
+    """The manifest as an artifact that the run takes in. -> its name and digest, for what comes of it.
+
+    Offline wandb's `use_artifact` refuses, since it would wait for the server. The record that it writes online, of
+    which `wandb sync` makes an input, comes from a private call.
+    """
     import wandb
 
     content = manifest(settings, data)
@@ -30,15 +33,17 @@ def use_data(run, settings, data):
     with artifact.new_file("manifest.json") as file:
         json.dump(content, file, indent=2)
     if run.offline:
-        run.log_artifact(artifact)
+        run._log_artifact(artifact, aliases=[], is_user_created=True, use_after_commit=True)
     else:
         run.use_artifact(artifact)
+    return {"artifact": artifact.name.split(":")[0], "digest": artifact.digest}
 
 
-def keep_checkpoints(run, identity, folder, scores):
+def keep_checkpoints(run, identity, folder, scores, learnt_from):
     """best.ckpt and last.ckpt as two versions of one artifact, with these words as aliases.
 
-    Those of a study's trials are kept as references to their files: hundreds of trials would fill the quota.
+    learnt_from: what `use_data` gave. Those of a study's trials are kept as references to their files: hundreds of
+    trials would fill the quota.
     """
     import wandb
 
@@ -46,9 +51,8 @@ def keep_checkpoints(run, identity, folder, scores):
         path = (folder / "checkpoints" / f"{name}.ckpt").resolve()
         if not path.exists():
             continue
-        artifact = wandb.Artifact(
-            artifact_name(identity.name), type="model", metadata={"scores": scores} if name == "last" else {}
-        )
+        metadata = {"data": learnt_from} | ({"scores": scores} if name == "last" else {})
+        artifact = wandb.Artifact(artifact_name(identity.name), type="model", metadata=metadata)
         if identity.study is None:
             artifact.add_file(str(path), name=f"{name}.ckpt", policy="immutable")  # or wandb makes a copy of it
         else:

@@ -80,7 +80,7 @@ class Wandb(Logger):
     def __init__(self, folder, config, identity, data):
         super().__init__()
         self.folder, self.config, self.identity, self.data = Path(folder), config, identity, data
-        self.run, self.attempt = None, attempts()
+        self.run, self.attempt, self.learnt_from = None, attempts(), None
 
     def begun(self):
         """The run, started where it is not yet; a resumed training goes on with the run that it had."""
@@ -92,7 +92,7 @@ class Wandb(Logger):
             self.run.define_metric("iteration", hidden=True)
             self.run.define_metric("val/*", step_metric="iteration", summary="max,last")
             self.run.define_metric("*", step_metric="iteration")
-            wandb_artifacts.use_data(self.run, self.config["data"], self.data)
+            self.learnt_from = wandb_artifacts.use_data(self.run, self.config["data"], self.data)
         return self.run
 
     @rank_zero_only
@@ -130,7 +130,11 @@ class Wandb(Logger):
     @rank_zero_only
     def keep_checkpoints(self, scores):
         """scores: {name: value} of the last validation."""
-        self.attempt(lambda: wandb_artifacts.keep_checkpoints(self.begun(), self.identity, self.folder, scores))
+
+        def keep():
+            wandb_artifacts.keep_checkpoints(self.begun(), self.identity, self.folder, scores, self.learnt_from)
+
+        self.attempt(keep)
 
     @rank_zero_only
     def mark_preempting(self):

@@ -21,15 +21,18 @@ def test_the_manifest_has_counts_and_the_hash_of_the_names_in_order():
     assert found["splits"]["val"] == {"count": 3, "images_sha256": hashlib.sha256(names.encode()).hexdigest()}
 
 
-def test_online_a_run_takes_the_manifest_in_and_offline_it_puts_it_out():
-    def record(offline):
-        seen = []
-        run = SimpleNamespace(offline=offline, use_artifact=lambda a: seen.append("in"))
-        run.log_artifact = lambda a: seen.append("out")
-        use_data(run, SETTINGS, synthetic(4))
-        return seen
-
-    assert record(offline=False) == ["in"] and record(offline=True) == ["out"]
+def test_a_run_takes_the_manifest_in_online_and_offline_and_its_digest_is_that_of_the_content(tmp_path):
+    seen = []
+    online = SimpleNamespace(offline=False, use_artifact=seen.append)
+    found = use_data(online, SETTINGS, synthetic(4))
+    assert [artifact.name for artifact in seen] == ["data-synthetic"] and found["digest"] == seen[0].digest
+    assert use_data(online, SETTINGS, synthetic(4, limit=3))["digest"] != found["digest"]
+    identity = Identity(group="toy", job_type="train", name="toy/run", tags=(), study=None)
+    run = start(identity, tmp_path, {})
+    assert use_data(run, SETTINGS, synthetic(4)) == found
+    run.finish()
+    (artifact,) = of_kind(finished_records(tmp_path), "artifact")
+    assert artifact.use_after_commit and artifact.digest == found["digest"] and artifact.type == "dataset"
 
 
 def test_checkpoints_of_a_trial_are_references_with_the_words_best_and_last(tmp_path):
@@ -39,12 +42,14 @@ def test_checkpoints_of_a_trial_are_references_with_the_words_best_and_last(tmp_
     study = {"name": "alpha", "kind": "sweep", "trial": "trial-3", "row": "trial-3"}
     identity = Identity(group="alpha", job_type="train", name="alpha/trial-3", tags=(), study=study)
     run = start(identity, tmp_path, {})
-    keep_checkpoints(run, identity, tmp_path, {"val/psnr": 20.0})
+    learnt_from = {"artifact": "data-synthetic", "digest": "1a2b"}
+    keep_checkpoints(run, identity, tmp_path, {"val/psnr": 20.0}, learnt_from)
     run.finish()
     best, last = of_kind(finished_records(tmp_path), "artifact")
     assert best.name == last.name == "alpha-trial-3"
     assert "best" in best.aliases and "last" in last.aliases
-    assert json.loads(last.metadata) == {"scores": {"val/psnr": 20.0}}
+    assert json.loads(last.metadata) == {"data": learnt_from, "scores": {"val/psnr": 20.0}}
+    assert json.loads(best.metadata) == {"data": learnt_from}
     (content,) = last.manifest.contents
     assert content.ref == (tmp_path / "checkpoints" / "last.ckpt").as_uri() and not content.local_path
     assert finished_records(tmp_path)[-1].exit.exit_code == 0

@@ -95,6 +95,8 @@ def test_the_checkpoint_and_what_it_learnt_from_are_artifacts(trained):
     data, checkpoint = of_kind(found, "artifact")
     assert (data.type, data.name) == ("dataset", "data-synthetic")
     assert json.loads(data.metadata)["splits"]["val"]["count"] == 5
+    assert data.use_after_commit and not checkpoint.use_after_commit  # an input of the run, and an output
+    assert json.loads(checkpoint.metadata)["data"] == {"artifact": "data-synthetic", "digest": data.digest}
     assert (checkpoint.type, checkpoint.name) == ("model", "toy-one") and "last" in checkpoint.aliases
     (content,) = checkpoint.manifest.contents
     assert content.local_path == str((folder / "checkpoints" / "last.ckpt").resolve())  # not a copy
