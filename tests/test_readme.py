@@ -1,6 +1,7 @@
 """README says nothing that is not there: commands parse, experiments exist, links and pictures lead somewhere."""
 
 import importlib
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from experiments.cli import VERBS, elsewhere
 from experiments.compose import compose_config, options_of
 from experiments.config_store import data_sets, mask_generators, papers
+from experiments.verbs.ablate import read_request, trained_rows
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -40,6 +42,20 @@ def test_every_command_parses(words):
         arguments = importlib.import_module(VERBS[verb][0]).parser().parse_args(rest)
     if verb == "train":
         assert compose_config(arguments.overrides)["iterations"] >= 1
+
+
+@pytest.mark.parametrize(
+    "record", (ROOT / "experiments" / "results").glob("*/report.json"), ids=lambda p: p.parent.name
+)
+def test_the_commands_of_an_ablation_in_the_results_are_those_that_made_it(record):
+    found = json.loads(record.read_text())
+    assert found["command"][1:] in COMMANDS
+    asked = [read_request(words[1:]) for words in COMMANDS if words[0] == "ablate" and words[1] != "report"]
+    (made,) = (each for each in asked if each.folder.name == found["study"])
+    assert made.overrides == found["overrides"]
+    rows = [row for row in found["rows"] if row["seeds"] and not row["of"]]
+    assert [row.name for row in trained_rows(made)] == [row["name"] for row in rows]
+    assert all([int(seed) for seed in row["seeds"]] == made.seeds for row in rows)
 
 
 def test_there_are_commands_for_the_main_verbs():
