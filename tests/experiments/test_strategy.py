@@ -11,8 +11,11 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 
 from experiments.errors import UserError
+from experiments.reliability.rank_deaths import environment, free_port, of_two_nodes
+from experiments.reliability.small_runs import small
 from experiments.strategy import AveragedGradients, process_count
 from lightning_modules.ops.distributed import LostRank
+from lightning_modules.pretrained.checkpoint import read_checkpoint
 
 
 def trained(folder, paper, processes, statistics, accumulate=1):
@@ -51,6 +54,30 @@ def test_ranks_communicate_only_when_an_optimiser_moves(paper, optimisers, tmp_p
     for rank in range(2):
         counts = json.loads((tmp_path / f"2_rank{rank}.json").read_text())
         assert counts == [0, 0, 0, optimisers + 1] * 3
+
+
+@pytest.mark.slow
+def test_two_nodes_of_torchrun_end_with_the_weights_of_one_process_with_the_whole_batch(tmp_path):
+    """By `chromafill train`, over the loopback device, with a paper that has neither batch norm nor dropout."""
+    words = ["train", *small("context_encoder_features"), "iterations=6"]
+    program = ["-m", "experiments.cli", *words]
+    nodes = of_two_nodes([*program, "data.batch_size=2", f"run_dir={tmp_path / 'two'}"], free_port())
+    alone = [sys.executable, *program, "data.batch_size=4", f"run_dir={tmp_path / 'one'}"]
+    for commands in (nodes, [alone]):
+        outputs, runs = [tmp_path / f"{len(commands)}_{number}" for number in range(len(commands))], []
+        for command, path in zip(commands, outputs, strict=True):
+            runs.append(subprocess.Popen(command, stdout=path.open("wb"), stderr=subprocess.STDOUT, env=environment()))
+        codes = [run.wait(timeout=300) for run in runs]
+        assert codes == [0] * len(commands), "\n".join(path.read_text()[-2000:] for path in outputs)
+    records = {name: json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two")}
+    assert {name: (of["status"], of["processes"], of["iteration"]) for name, of in records.items()} == {
+        "one": ("finished", 1, 6),
+        "two": ("finished", 2, 6),
+    }
+    one, two = (read_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")["state_dict"] for name in ("one", "two"))
+    assert one.keys() == two.keys() and sum(value.numel() for value in one.values()) > 1000
+    for key, value in one.items():
+        assert torch.allclose(two[key].float(), value.float(), rtol=1e-3, atol=1e-5), key
 
 
 class Peer:
