@@ -24,8 +24,9 @@ def page_of(record, setup, rows, names, fabric):
 
 
 def picked_by(record):
-    """The score that examples are picked by: the first that images have. None where they have none."""
-    return next((name for name, about in record["metrics"].items() if about["over"] == "images"), None)
+    """The score that examples are picked by: the first of images that the first candidate has, or None."""
+    of_images = (name for name, about in record["metrics"].items() if about["over"] == "images")
+    return next((name for name in of_images if name in record["rows"][0]["means"]), None)
 
 
 @torch.inference_mode()

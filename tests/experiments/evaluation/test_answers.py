@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from experiments.evaluation.answers import example, page_of, shown
+from experiments.evaluation.answers import example, page_of, picked_by, shown
 from experiments.evaluation.scoring import Row, Scorer, score_split
 from experiments.evaluation.setup import prepare
 from lightning_modules.tasks import grey
@@ -64,3 +64,11 @@ def test_the_examples_of_a_page_are_picked_by_the_first_metric_of_the_first_cand
     }  # fmt: skip
     text = page_of(record, setup, rows, [f"image_{at}.png" for at in range(6)], OneProcess())
     assert text.index("image_0.png") < text.index("image_2.png") < text.index("image_5.png")
+
+
+def test_examples_are_picked_by_a_score_that_the_first_candidate_has():
+    metrics = {"fid": {"over": "set"}, "scene_top1": {"over": "images"}, "psnr": {"over": "images"}}
+    rows = [{"means": {"fid": {}, "psnr": {}}}, {"means": {"fid": {}, "scene_top1": {}, "psnr": {}}}]
+    assert picked_by({"metrics": metrics, "rows": rows}) == "psnr"
+    assert picked_by({"metrics": metrics, "rows": rows[::-1]}) == "scene_top1"
+    assert picked_by({"metrics": {"fid": metrics["fid"]}, "rows": rows}) is None
