@@ -59,7 +59,7 @@ class Source:
         raise TypeError(f"{type(self).__name__} must say how many images it has")
 
     def name(self, position):
-        """What a person would call the image: its path below the root, or a made-up name."""
+        """What a person would call the image: its path below the root, whatever bytes it has, or a made-up name."""
         raise TypeError(f"{type(self).__name__} must name its images")
 
     def read(self, position, view=None):
@@ -71,6 +71,11 @@ class Source:
     def missing(self, count):
         """Names of those of the first `count` images whose files are not there."""
         return []
+
+
+def printable(name):
+    """A file's name as text that can be written: bytes of it that are no UTF-8 become U+FFFD."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 class ImageDataset(Dataset):
@@ -86,6 +91,10 @@ class ImageDataset(Dataset):
     def __len__(self):
         length = len(self.source)
         return length if self.config.limit is None else min(length, self.config.limit)
+
+    def name(self, position):
+        """What the Source calls the image, as text that can be written."""
+        return printable(self.source.name(position))
 
     def __getitem__(self, key):
         epoch, position = key

@@ -43,9 +43,9 @@ def run_folder(config):
 
 def write_text(path, text):
     """Writes a file under a temporary name and renames it. OSError leaves the file that was there, and no other."""
-    temporary = path.with_name(path.name + ".tmp")
+    content, temporary = text.encode(), path.with_name(path.name + ".tmp")
     try:
-        temporary.write_text(text, newline="")
+        temporary.write_bytes(content)
         os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)

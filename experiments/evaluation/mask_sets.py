@@ -32,7 +32,7 @@ def write_mask_set(folder, data, split, count, about):
     """
     folder = Path(folder)
     dataset = data.dataset(split)
-    names = [dataset.source.name(position) for position in range(mask_count(data, dataset, split, count))]
+    names = [dataset.name(position) for position in range(mask_count(data, dataset, split, count))]
     require_room(folder)
     staged = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     try:

@@ -163,7 +163,7 @@ def score_split(fabric, data, split, scorer):
     except DataError as error:
         failure = str(error)
     except NotFinite as error:
-        failure = f"{dataset.source.name(error.index)}: {error}"
+        failure = f"{dataset.name(error.index)}: {error}"
     failures = [each for each in gather_objects(failure) if each]
     if failures:
         raise DataError(failures[0])

@@ -15,7 +15,7 @@ def manifest(settings, data):
         dataset = data.dataset(split)
         names = hashlib.sha256()
         for position in range(len(dataset)):
-            names.update(f"{chr(10) if position else ''}{dataset.source.name(position)}".encode())
+            names.update(f"{chr(10) if position else ''}{dataset.name(position)}".encode())
         splits[split] = {"count": len(dataset), "images_sha256": names.hexdigest()}
     return {"data": settings["_target_"].split(".")[-2], "splits": splits}
 

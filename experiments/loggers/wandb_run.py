@@ -107,13 +107,13 @@ class Wandb(Logger):
     def pictures(self, samples):
         import wandb
 
-        source = self.data.dataset("val").source
+        dataset = self.data.dataset("val")
         first, pictures = next(iter(samples.panels)), {}
         for title, images in samples.panels.items():
             pictures[f"samples/{title}"] = [
                 wandb.Image(
                     image.permute(1, 2, 0).numpy(),
-                    caption=source.name(index),
+                    caption=dataset.name(index),
                     masks=hole(samples.mask[row]) if title == first and samples.mask is not None else None,
                 )
                 for row, (index, image) in enumerate(zip(samples.index, images, strict=True))

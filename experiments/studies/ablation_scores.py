@@ -130,8 +130,8 @@ def scores_of(bench, candidate):
         precision=bench.fabric.autocast,
     )
     rows, costs = score_split(bench.fabric, bench.data, bench.split, scorer)
-    source = bench.data.dataset(bench.split).source
-    names = [source.name(row.index) for row in rows]
+    dataset = bench.data.dataset(bench.split)
+    names = [dataset.name(row.index) for row in rows]
     require_finite(rows, names)
     of = {metric: METRICS[bench.task][metric] for metric in bench.found.metrics}
     value = {metric: mean.value for metric, mean in means(rows)[candidate.name].items()}
@@ -165,9 +165,9 @@ def pictures_of(bench, candidate):
 
 def inputs_shown(bench):
     """[{"name", "input", "mask" where there is one, "truth"}] of the images that are shown; pictures are data URIs."""
-    source = bench.data.dataset(bench.split).source
+    dataset = bench.data.dataset(bench.split)
     return [
-        {"name": source.name(position)} | {what: image_uri(of, lossless=True) for what, of in shown(batch).items()}
+        {"name": dataset.name(position)} | {what: image_uri(of, lossless=True) for what, of in shown(batch).items()}
         for position, batch in zip(bench.positions(), batches_shown(bench), strict=True)
     ]
 

@@ -70,16 +70,11 @@ def catch_fakes(setup, positions, device):
     return torch.cat([eight_bits(answer, name) for answer in answers])
 
 
-def printable(name):
-    """A file's name as text that can be written: bytes of it that are no UTF-8 become U+FFFD."""
-    return name.encode(errors="surrogateescape").decode(errors="replace")
-
-
 def make_study(folder, setup, candidates, design, positions, device):
     """Writes the study, whole or not at all. -> its manifest."""
-    config, source = setup.config, setup.data.dataset(setup.config["split"]).source
+    config, dataset = setup.config, setup.data.dataset(setup.config["split"])
     task, seed = config["protocol"]["task"], config["seed"]
-    names = [printable(source.name(position)) for position in positions]
+    names = [dataset.name(position) for position in positions]
     caught = [place for place, role in enumerate(roles(len(positions), design)) if role == CATCH]
     catch = dict(zip(caught, catch_fakes(setup, [positions[place] for place in caught], device), strict=True))
     truth, fakes, digests = true_and_fake(setup, candidates, positions, device)

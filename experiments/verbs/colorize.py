@@ -11,6 +11,7 @@ from inspect import signature
 import torch
 from torch.nn import functional as F
 
+from datamodules.base import printable
 from datamodules.decoding import Photo, read_photo, write_photo
 from datamodules.errors import UnreadableImage
 from experiments.arguments import Parser
@@ -118,7 +119,7 @@ def print_classes(module, batch, count):
     names = module.class_names or []
     for sample, row in zip(batch, zip(shares.tolist(), classes.tolist(), strict=True), strict=True):
         told = [f"{names[c] if c < len(names) else f'class {c}'} {share:.1%}" for share, c in zip(*row, strict=True)]
-        print(f"{sample.work.path}: {', '.join(told)}", flush=True)
+        print(printable(f"{sample.work.path}: {', '.join(told)}"), flush=True)
 
 
 def samples(module, works, side, tally):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from datamodules.base import printable
 from datamodules.errors import UnreadableImage
 from datamodules.packing import FORMATS, PackSettings
 from datamodules.preview import preview_grid
@@ -178,12 +179,12 @@ def doctor(data, arguments):
         positions = spread(len(dataset), arguments.count or 1000)
         with ProgressLines(len(positions), f"check {split}") as progress:
             for position in positions:
-                name = dataset.source.name(position)
+                name = dataset.name(position)
                 checked += 1
                 try:
                     image = dataset.source.read(position)["image"]
                 except UnreadableImage as error:
-                    unreadable.append(str(error))
+                    unreadable.append(printable(str(error)))
                 else:
                     if min(image.shape[1:]) < data.config.crop:
                         small.append(f"{name}: {image.shape[2]} x {image.shape[1]}")

@@ -82,8 +82,8 @@ def run(arguments):
 def finish(setup, found, folder, fabric, rows, costs):
     """From the rows of all images to the files and the table, on the first rank. -> scores.json as a dict."""
     config, candidates = setup.config, setup.candidates
-    source, metrics = setup.data.dataset(config["split"]).source, METRICS[candidates[0].task]
-    names = [source.name(row.index) for row in rows]
+    dataset, metrics = setup.data.dataset(config["split"]), METRICS[candidates[0].task]
+    names = [dataset.name(row.index) for row in rows]
     require_finite(rows, names)
     digests = [row.mask_sha256 for row in rows if row.mask_sha256 is not None]
     record = scores_record(

@@ -162,7 +162,7 @@ def bank(module, layer, data, split, most):
     return Bank(
         split=split,
         positions=positions,
-        names=[dataset.source.name(place) for place in positions],
+        names=[dataset.name(place) for place in positions],
         vectors=torch.cat(vectors),
         labels=torch.tensor(labels) if labels else None,
         classes=dataset.source.classes,

@@ -4,7 +4,7 @@ from itertools import islice
 import pytest
 import torch
 
-from datamodules.base import DataConfig, ImageDataModule, ImageDataset, Source
+from datamodules.base import DataConfig, ImageDataModule, ImageDataset, Source, printable
 from datamodules.errors import DataError, UnreadableImage
 from datamodules.view import shown
 
@@ -176,3 +176,7 @@ def test_a_rank_without_an_image_validates_the_first_again(monkeypatch):
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         DataConfig(**settings)
+
+
+def test_a_file_name_that_is_no_text_can_be_written():
+    assert printable(b"a\xff\xc3\xa9.png".decode(errors="surrogateescape")) == "a\ufffdé.png"

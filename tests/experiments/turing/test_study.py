@@ -12,7 +12,7 @@ from turing_studies import GREY, HOLES, SMALL, run
 from experiments.errors import UserError
 from experiments.evaluation.candidates import Candidate
 from experiments.evaluation.setup import prepare
-from experiments.turing.study import eight_bits, page_html, printable, study_id, true_and_fake
+from experiments.turing.study import eight_bits, page_html, study_id, true_and_fake
 
 
 @pytest.fixture(scope="module", params=["colorization", "inpainting"])
@@ -119,10 +119,6 @@ def test_an_answer_that_is_not_finite_is_one_line():
     with pytest.raises(UserError, match="^a.ckpt answers with values that are not finite; is the checkpoint sound"):
         eight_bits(torch.tensor([0.0, float("nan")]), "a.ckpt")
     assert eight_bits(torch.tensor([0.0, 0.5, 1.2]), "a").tolist() == [0, 128, 255]
-
-
-def test_a_file_name_that_is_no_text_can_be_written():
-    assert printable(b"a\xff\xc3\xa9.png".decode(errors="surrogateescape")) == "a\ufffdé.png"
 
 
 def test_nothing_is_left_where_making_fails(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Photographs, masks, folders and results under any name that the file system takes, and one line for those it does
 not."""
 
+import csv
+import html
 import shutil
 
 import pytest
@@ -21,6 +23,7 @@ STEMS = {
     "not ASCII": "写真 Übung é 🏞",
     "markup": "<script>alert(1)<",
     "an override": "model.width=3,x=[1]",
+    "not UTF-8": b"caf\xe9".decode(errors="surrogateescape"),
     "longest": "x" * (LONGEST - 4),
     "longest not ASCII": "é" * ((LONGEST - 4) // 2),
 }
@@ -37,7 +40,7 @@ def checkpoints(tmp_path_factory):
 
 @pytest.mark.parametrize("stem", STEMS.values(), ids=STEMS)
 @pytest.mark.parametrize("verb", ["colorize", "inpaint"])
-def test_a_photograph_its_mask_and_its_result_may_have_any_name(verb, stem, checkpoints, tmp_path, capsys):
+def test_a_photograph_its_mask_and_its_result_may_have_any_name(verb, stem, checkpoints, tmp_path, capfd):
     cached_mask.cache_clear()
     place = tmp_path / stem
     for part in ("in", "masks"):
@@ -50,7 +53,61 @@ def test_a_photograph_its_mask_and_its_result_may_have_any_name(verb, stem, chec
     words = [verb, str(place / "in"), "--checkpoint", str(checkpoint), "-o", str(place / "out")]
     assert cli.main(words + (["--mask", str(place / "masks")] if verb == "inpaint" else [])) == 0
     assert Image.open(place / "out" / f"{stem}.png").size == (60, 40)
-    assert capsys.readouterr().out == "1 written, 0 failed\n"
+    assert capfd.readouterr().out == "1 written, 0 failed\n"
+
+
+@pytest.fixture
+def evaluated(stem, tmp_path):
+    """Words of a verb that takes the settings of `evaluate`, to one photograph of that name in each split."""
+    for number, split in enumerate(("train", "val", "test")):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        Image.fromarray(scene(40, 40, number)).save(tmp_path / "data" / split / f"{stem}.png")
+    return ["data=folder", f"data.root={tmp_path / 'data'}", "data.crop=32", "data.workers=0"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "checkpoints" / "last.ckpt"
+    tiny_checkpoints.untrained(path, "model=colorful", "model.width=2", "data=synthetic", "data.crop=32")
+    return path
+
+
+def readable(stem):
+    """The name of a photograph as results have it."""
+    return f"{stem}.png".encode(errors="surrogateescape").decode(errors="replace")
+
+
+@pytest.mark.parametrize("stem", STEMS.values(), ids=STEMS)
+def test_scores_are_written_of_a_photograph_of_any_name(evaluated, stem, tmp_path):
+    words = ["checkpoint=baseline/grey", "protocol.metrics=[psnr]", "trainer.accelerator=cpu", "trainer.devices=1"]
+    assert cli.main(["evaluate", *words, *evaluated, f"output={tmp_path / 'out'}"]) == 0
+    with (tmp_path / "out" / "per_image.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == [readable(stem)]
+    assert readable(stem) in html.unescape((tmp_path / "out" / "index.html").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("stem", STEMS.values(), ids=STEMS)
+def test_neighbours_may_have_any_name(evaluated, trained, stem, tmp_path):
+    words = [f"checkpoint={trained}", "layer=network.model1", "k=1", "trainer.accelerator=cpu"]
+    assert cli.main(["neighbours", *words, *evaluated, f"output={tmp_path / 'out'}"]) == 0
+    with (tmp_path / "out" / "neighbours.csv").open(newline="", encoding="utf-8") as file:
+        assert [(row["query"], row["neighbour"]) for row in csv.DictReader(file)] == [(readable(stem),) * 2]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["neighbours.csv", "neighbours.html"]
+
+
+@pytest.mark.parametrize("stem", STEMS.values(), ids=STEMS)
+def test_masks_are_written_for_a_photograph_of_any_name(evaluated, stem, tmp_path, capsys):
+    assert cli.main(["data", "masks", *evaluated, "masks@data.masks=centre", "-o", str(tmp_path / "out")]) == 0
+    with (tmp_path / "out" / "masks.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == [readable(stem)]
+
+
+def test_the_doctor_names_a_file_that_it_cannot_read_whatever_its_name(tmp_path, capfd):
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / f"{STEMS['not UTF-8']}.png").write_bytes(b"none")
+    assert cli.main(["data", "doctor", "data=folder", f"data.root={tmp_path}", "data.workers=0"]) == 2
+    assert "caf\ufffd.png" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("stem", [STEMS["not ASCII"], STEMS["spaces"].strip(), STEMS["longest"]])
