@@ -98,7 +98,7 @@ class EvaluateSettings:
     protocol: ProtocolSettings
     split: str = "test"  # val | test
     seed: int = 0  # of the masks
-    output: str | None = None  # default: evaluation/<data>-<protocol> in the run's folder, or evaluations/...
+    output: str | None = None  # a folder; default: one of its own in the run's evaluation/, or in evaluations/
     logger: Any = "none"  # wandb | none
     examples: int = 4  # best, middle and worst images each on the page; 0: no page
     networks: NetworkSettings = field(default_factory=NetworkSettings)

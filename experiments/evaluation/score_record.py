@@ -7,10 +7,12 @@ import json
 import os
 import platform
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from experiments.errors import UserError
 from experiments.evaluation.metrics import METRICS, SetMetric
 from experiments.evaluation.scoring import seconds_per_image
 from experiments.evaluation.statistics import Mean, buckets, comparisons, means
@@ -99,6 +101,13 @@ def scores_record(config, protocol, candidates, rows, *, absent, costs, set_scor
     }
 
 
+def evaluation_sha256(record):
+    """What tells two evaluations of one protocol apart: candidates, the scores that were asked for, and precision."""
+    rows = [(row["name"], row["checkpoint"] and row["checkpoint"]["sha256"]) for row in record["rows"]]
+    asked = [*record["metrics"], *record["absent"], [(each["low"], each["high"]) for each in record["buckets"]]]
+    return sha256(json.dumps([rows, asked, record["precision"]]).encode())
+
+
 def installed(library):
     """Its version, or None: some are optional."""
     try:
@@ -163,17 +172,20 @@ def json_text(record):
 
 
 def write_whole(folder, texts):
-    """Files of one result, {name: text}: all are written under temporary names before the first takes its place, so
-    that a full disk leaves what was there."""
-    staged = {}
+    """Files of one result, {name: text, or None for a file that it has not}, into a folder, which is made. All are
+    written under temporary names before the first takes its place: UserError leaves what was there."""
+    contents = {Path(folder, name): None if text is None else text.encode() for name, text in texts.items()}
+    staged = {path: path.with_name(f"{path.name}.tmp") for path, content in contents.items() if content is not None}
     try:
-        for name, text in texts.items():
-            path = Path(folder, f"{name}.tmp")
-            path.write_text(text)
-            staged[name] = path
-    except OSError:
-        for path in staged.values():
-            path.unlink()
-        raise
-    for name, path in staged.items():
-        os.replace(path, Path(folder, name))
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for path, temporary in staged.items():
+            temporary.write_bytes(contents[path])
+        for path, temporary in staged.items():
+            os.replace(temporary, path)
+        for path in contents.keys() - staged:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        for temporary in staged.values():
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        raise UserError(f"{folder} cannot be written: {error.strerror}") from None

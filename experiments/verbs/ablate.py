@@ -251,7 +251,6 @@ def report(arguments):
     planned = plan(chosen(ablation, names), study.definition["overrides"])
     record, pictures = ablation_record(study, ablation, planned, bench_of(study, ablation, planned, words))
     folder = study.folder / "report"
-    folder.mkdir(exist_ok=True)
     texts = {
         "report.md": markdown(record),
         "report.tex": latex_tables(record),

@@ -1,5 +1,7 @@
 """`chromafill evaluate`: checkpoints and baselines scored by one protocol, which is stored beside the scores."""
 
+import os
+import stat
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -15,7 +17,14 @@ from experiments.errors import UserError
 from experiments.evaluation.answers import page_of, picked_by
 from experiments.evaluation.measurable import measurable
 from experiments.evaluation.metrics import METRICS
-from experiments.evaluation.score_record import json_text, per_image_csv, protocol_record, scores_record, write_whole
+from experiments.evaluation.score_record import (
+    evaluation_sha256,
+    json_text,
+    per_image_csv,
+    protocol_record,
+    scores_record,
+    write_whole,
+)
 from experiments.evaluation.score_tables import latex_table, markdown, print_comparisons, print_scores
 from experiments.evaluation.scoring import Scorer, require_finite, score_split, set_scores
 from experiments.evaluation.setup import data_name, prepare
@@ -51,7 +60,8 @@ def run(arguments):
     loggers = logger_names(config["logger"], known=("wandb",))
     dataset = data.dataset(config["split"])
     found = measurable(config, candidates, dataset)
-    folder = output_folder(config, candidates)
+    base = Path(config["output"] or results_folder(candidates))
+    require_place(base)
 
     fabric = launch(config["trainer"])
     pl.seed_everything(config["seed"], verbose=False)
@@ -74,13 +84,14 @@ def run(arguments):
         if distributed.is_initialized():
             distributed.destroy_process_group()
     if scored is not None:
-        record = finish(setup, found, folder, fabric, *scored)
+        record, folder = finish(setup, found, base, fabric, *scored)
         if loggers:
             send_scores(record, folder)
 
 
-def finish(setup, found, folder, fabric, rows, costs):
-    """From the rows of all images to the files and the table, on the first rank. -> scores.json as a dict."""
+def finish(setup, found, base, fabric, rows, costs):
+    """From the rows of all images to the files and the table, on the first rank. -> scores.json as a dict, and the
+    folder that it is in: `output`, or one below `base`."""
     config, candidates = setup.config, setup.candidates
     dataset, metrics = setup.data.dataset(config["split"]), METRICS[candidates[0].task]
     names = [dataset.name(row.index) for row in rows]
@@ -95,37 +106,53 @@ def finish(setup, found, folder, fabric, rows, costs):
         costs=costs,
         set_scores=set_scores(rows, {name: metrics[name] for name in found.metrics}),
     )
+    shown = config["examples"] and picked_by(record)
     texts = {
-        "per_image.csv": per_image_csv(names, rows),
+        "scores.json": json_text(record),
         "scores.md": markdown(record),
         "scores.tex": latex_table(record),
+        "per_image.csv": per_image_csv(names, rows),
+        "index.html": page_of(record, setup, rows, names, fabric) if shown else None,
     }
-    if config["examples"] and picked_by(record):
-        texts["index.html"] = page_of(record, setup, rows, names, fabric)
-    write_whole(folder, texts | {"scores.json": json_text(record)})
+    folder = base if config["output"] else base / folder_name(record)
+    write_whole(folder, texts)
     print_scores(record)
     print_comparisons(record, setup.named[1:])
     for name, what in FILES.items():
-        if name in texts or name == "scores.json":
+        if texts[name] is not None:
             print(f"{what:<8}{folder / name}")
-    return record
+    return record, folder
 
 
-def output_folder(config, candidates):
-    """`output`, or evaluation/ in the run's folder, or evaluations/ for baselines and for several checkpoints; made."""
+def results_folder(candidates):
+    """evaluation/ in the run's folder, or evaluations/ for baselines and for several checkpoints."""
     trained = [candidate for candidate in candidates if candidate.module is not None]
-    base = Path("evaluations")
-    if len(trained) == 1:
-        parent = Path(trained[0].name).parent
-        base = (parent.parent if parent.name == "checkpoints" else parent) / "evaluation"
-    suffix = "" if config["split"] == "test" else f"-{config['split']}"
-    name = f"{data_name(config['data'])}-{config['protocol']['name']}{suffix}"
-    folder = base / name if config["output"] is None else Path(config["output"])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output {folder} cannot be made: {error.strerror}") from None
-    return folder
+    if len(trained) != 1:
+        return Path("evaluations")
+    parent = Path(trained[0].name).parent
+    return (parent.parent if parent.name == "checkpoints" else parent) / "evaluation"
+
+
+def folder_name(record):
+    """Of the results of one evaluation: the same evaluation again, and no other, goes to the same place."""
+    protocol = record["protocol"]
+    suffix = "" if protocol["split"] == "test" else f"-{protocol['split']}"
+    hashes = f"{record['protocol_sha256'][:8]}-{evaluation_sha256(record)[:8]}"
+    return f"{protocol['data']}-{protocol['name']}{suffix}-{hashes}"
+
+
+def require_place(folder):
+    """UserError where a folder cannot be made or written to, before an hour of scoring has passed."""
+    for path in (folder, *folder.parents):
+        try:
+            usable = stat.S_ISDIR(path.stat().st_mode) and os.access(path, os.W_OK)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UserError(f"output {folder} cannot be made: {error.strerror}") from None
+        if not usable:
+            raise UserError(f"output {folder} cannot be made: {path} is no folder that can be written to")
+        return
 
 
 def launch(settings):

@@ -1,11 +1,16 @@
+import copy
 import csv
 import io
 import json
+import resource
+from contextlib import contextmanager
 
 import pytest
 
+from experiments.errors import UserError
 from experiments.evaluation.candidates import Candidate
 from experiments.evaluation.score_record import (
+    evaluation_sha256,
     json_text,
     masks_sha256,
     per_image_csv,
@@ -123,12 +128,44 @@ def test_a_score_that_json_has_not_is_refused_before_anything_is_written():
     assert json.loads(json_text(scores(rows())))["rows"][0]["name"] == "a.ckpt"
 
 
-def test_a_write_that_fails_leaves_the_results_of_before(tmp_path):
+@pytest.fixture
+def full_disk():
+    """No file grows beyond 4096 bytes inside: a write breaks off in the middle, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    @contextmanager
+    def full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return full
+
+
+def test_a_write_that_breaks_off_is_one_line_and_leaves_the_results_of_before(tmp_path, full_disk):
     write_whole(tmp_path, {"a.csv": "old a", "b.json": "old b"})
-    (tmp_path / "b.json.tmp").mkdir()  # as good as a full disk
-    with pytest.raises(OSError):
-        write_whole(tmp_path, {"a.csv": "new a", "b.json": "new b"})
-    (tmp_path / "b.json.tmp").rmdir()
+    with full_disk(), pytest.raises(UserError, match=f"^{tmp_path} cannot be written: File too large$"):
+        write_whole(tmp_path, {"a.csv": "new a", "b.json": "new b" * 2000, "c.md": None})
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.csv": "old a", "b.json": "old b"}
-    write_whole(tmp_path, {"a.csv": "new a", "b.json": "new b"})
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.csv": "new a", "b.json": "new b"}
+    write_whole(tmp_path, {"a.csv": "new a", "b.json": "new b" * 2000})
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {"a.csv": "new a", "b.json": "new b" * 2000}
+
+
+def test_a_file_that_a_result_has_not_is_removed_and_no_other(tmp_path):
+    write_whole(tmp_path / "new", {"a.csv": "a", "index.html": "page"})
+    (tmp_path / "new" / "notes.txt").write_text("mine")
+    write_whole(tmp_path / "new", {"a.csv": "b", "index.html": None})
+    found = {path.name: path.read_text() for path in (tmp_path / "new").iterdir()}
+    assert found == {"a.csv": "b", "notes.txt": "mine"}
+
+
+def test_an_evaluation_is_told_from_others_by_candidates_scores_and_precision():
+    found = scores(rows())
+    assert evaluation_sha256(found) == evaluation_sha256(scores(rows()))
+    other = copy.deepcopy(found)
+    other["rows"][0]["checkpoint"]["sha256"] = "1"
+    for change in (other, found | {"rows": found["rows"][:1]}, found | {"absent": {}}, found | {"precision": "bf16"}):
+        assert evaluation_sha256(change) != evaluation_sha256(found)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -165,9 +166,10 @@ def test_the_decoder_of_the_protocol_reaches_the_network(tmp_path):
 
 def test_scores_come_with_their_protocol_and_the_checkpoints_identity(capsys):
     assert evaluate(f"checkpoint={HOLES}", "seed=3") == 0
-    folder = Path("runs/holes/one/evaluation/synthetic-inpainting_default")
+    (folder,) = Path("runs/holes/one/evaluation").iterdir()
     record = scores(folder)
     protocol = record["protocol"]
+    assert folder.name.startswith(f"synthetic-inpainting_default-{record['protocol_sha256'][:8]}-")
     assert protocol["name"] == "inpainting_default" and protocol["networks"] == {}
     assert (protocol["data"], protocol["split"], protocol["count"], protocol["seed"]) == ("synthetic", "test", 10, 3)
     assert protocol["rule"]["crop"] == 32 and protocol["rule"]["resize"] is None
@@ -211,16 +213,49 @@ def test_masks_are_a_function_of_the_seed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "folder"),
+    ("words", "name"),
     [
         ([f"checkpoint={COLOR}", "split=val"], "runs/color/one/evaluation/synthetic-colorization_default-val"),
         (["checkpoint=baseline/grey", *SCENES], "evaluations/synthetic-colorization_default"),
         ([f"checkpoint=[{COLOR},{COLOR_B}]"], "evaluations/synthetic-colorization_default"),
     ],
 )
-def test_where_scores_go_by_default(words, folder):
+def test_where_scores_go_by_default(words, name, place, tmp_path, monkeypatch):
+    shutil.copytree(place / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
     assert evaluate(*words) == 0
+    (folder,) = tmp_path.glob(f"{name}-????????-????????")
     assert scores(folder)["protocol"]["count"] == len(images(folder)) == (3 if "split=val" in words else 10)
+
+
+def test_only_the_same_evaluation_again_goes_to_the_same_place(tmp_path, place, monkeypatch):
+    shutil.copytree(place / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    few = ["protocol.baselines=[]", "protocol.metrics=[psnr,l1]", "data.test_count=2"]
+    different = [[f"[{COLOR},{COLOR_B}]"], [f"[{COLOR_B},{COLOR}]"], ["baseline/grey", *SCENES]]
+    different += [[f"[{COLOR},{COLOR_B}]", "data.test_count=3"], [f"[{COLOR},{COLOR_B}]", "protocol.metrics=[psnr]"]]
+    for checkpoint, *words in different:
+        assert evaluate(f"checkpoint={checkpoint}", *few, *words) == 0
+    before = {path: path.stat().st_mtime_ns for path in Path("evaluations").glob("*/scores.json")}
+    assert len(before) == len(different)
+    assert evaluate(f"checkpoint=[{COLOR},{COLOR_B}]", *few) == 0
+    after = {path: path.stat().st_mtime_ns for path in Path("evaluations").glob("*/scores.json")}
+    assert len(after.items() - before.items()) == 1 and after.keys() == before.keys()
+
+
+def test_a_page_of_before_does_not_stay_beside_scores_without_one(tmp_path):
+    words = ["checkpoint=baseline/grey", *SCENES, "data.test_count=2", f"output={tmp_path / 'out'}"]
+    words += ["protocol.metrics=[psnr]", "protocol.baselines=[]"]
+    assert evaluate(*words, "examples=1") == 0
+    assert (tmp_path / "out" / "index.html").is_file()
+    assert evaluate(*words) == 0
+    assert not (tmp_path / "out" / "index.html").exists()
+
+
+def test_an_answer_that_is_no_number_leaves_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("experiments.evaluation.candidates.Candidate.answer", lambda self, batch: batch["image"] / 0)
+    assert evaluate("checkpoint=baseline/grey", *SCENES, f"output={tmp_path / 'out'}") == 2
+    assert "has values that are no numbers" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 # Mistakes
@@ -252,6 +287,7 @@ def test_where_scores_go_by_default(words, folder):
         ([f"checkpoint={COLOR}", "trainer.precision=64-true"], "trainer.precision must be one of"),
         ([f"checkpoint={COLOR}", "trainer.accelerator=nosuch"], "trainer: .*nosuch"),
         ([f"checkpoint={COLOR}", f"output={COLOR}"], "cannot be made"),
+        ([f"checkpoint={COLOR}", f"output={COLOR}/below"], "cannot be made: Not a directory"),
         (["checkpoint=baseline/mean_fill", *SCENES], "inpainting needs holes"),
     ],
 )
