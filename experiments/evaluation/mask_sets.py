@@ -17,7 +17,7 @@ from PIL import Image
 
 from datamodules.errors import DataError
 from experiments.errors import UserError
-from experiments.evaluation.score_record import masks_sha256, sha256
+from experiments.evaluation.score_record import combined_sha256, sha256
 from experiments.evaluation.scoring import packed_sha256
 from experiments.run_record import commit
 
@@ -83,7 +83,7 @@ def write_masks(folder, data, names):
         "width": mask.shape[1],
         "hole": "white",
         "images_sha256": sha256("\n".join(names).encode()),
-        "masks_sha256": masks_sha256(digests),
+        "masks_sha256": combined_sha256(digests),
         "commit": commit()[0],
     }
 

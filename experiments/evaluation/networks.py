@@ -68,7 +68,7 @@ NETWORKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """identity: `weights` is published, another file or random weights; the first two have `file` and `sha256`."""
+    """identity: `weights` is published, another file or random weights; the first two have `sha256`."""
 
     name: str
     file: str | None  # path
@@ -135,7 +135,7 @@ def from_file(name, published, path):
     except ValueError as error:
         raise UserError(f"networks.{name}: {path} is no {published.file}: {error}") from None
     weights = "published" if digest.startswith(published.sha256_begins) else "another file"
-    return loaded(name, published, state, path=str(path), weights=weights, file=path.name, sha256=digest)
+    return loaded(name, published, state, path=str(path), weights=weights, sha256=digest)
 
 
 def random_network(name, published):

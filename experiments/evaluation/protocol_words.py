@@ -3,7 +3,7 @@
 import json
 
 SHOWN_APART = ("name", "task", "data", "split", "count", "rule", "masks", "networks")  # keys of the protocol
-OF_THE_GEOMETRY = ("resize", "resize_most", "squash", "crop", "limit")  # keys of the data settings
+OF_THE_GEOMETRY = ("resize", "squash", "crop", "limit")  # keys of the data settings
 
 
 def facts(record):

@@ -23,8 +23,9 @@ LIBRARIES = (
     "torch", "torchvision", "torchmetrics", "torch-fidelity", "kornia", "numpy", "scipy", "pillow",
     "opencv-python-headless", "scikit-image", "scikit-learn",
 )  # fmt: skip
-NO_PICTURE = ("flip", "batch_size", "workers")  # data settings that change no picture of an evaluation
+NO_PICTURE = ("flip", "resize_most", "batch_size", "workers")  # data settings that change no picture of an evaluation
 NOT_THE_RULE = (*NO_PICTURE, "_target_", "masks")
+NO_HOLE = ("folder", "cache_mib")  # mask settings that change no hole, or that the hash of the holes stands for
 PATHS = ("root", "_list")  # how data settings end that are paths: the hash of the images' names stands for them
 
 
@@ -32,17 +33,23 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def masks_sha256(digests):
-    """One hash for the masks of a set, from `packed_sha256` of each in the order of the index; None where there are
-    no masks."""
+def combined_sha256(digests):
+    """One hash for those of all images, in the order of the index; None where there are none."""
     return sha256(b"".join(digests)) if digests else None
 
 
-def protocol_record(config, data_name, names, mask_digests, networks):
-    """What two scores must share to stand in one column. names, mask_digests (`packed_sha256`, none without masks): of
-    the images, in the order of the index. networks: {name: identity} of those that metrics used."""
+def without(settings, keys):
+    """Settings without some keys, however deep in dicts and lists."""
+    if isinstance(settings, dict):
+        return {key: without(value, keys) for key, value in settings.items() if key not in keys}
+    return [without(each, keys) for each in settings] if isinstance(settings, list) else settings
+
+
+def protocol_record(config, data_name, names, pixel_digests, mask_digests, networks):
+    """What two scores must share to stand in one column. names, pixel_digests (`pixels_sha256`), mask_digests
+    (`packed_sha256`, none without masks): of the images, in the order of the index. networks: {name: identity} of those
+    that metrics used."""
     protocol, data = config["protocol"], config["data"]
-    masks = data["masks"] and {k: v for k, v in data["masks"].items() if k != "folder"}
     return {
         "name": protocol["name"],
         "task": protocol["task"],
@@ -50,9 +57,10 @@ def protocol_record(config, data_name, names, mask_digests, networks):
         "split": config["split"],
         "count": len(names),
         "images_sha256": sha256("\n".join(names).encode()),
+        "pixels_sha256": combined_sha256(pixel_digests),
         "rule": {k: v for k, v in data.items() if k not in NOT_THE_RULE and not k.endswith(PATHS)},
-        "masks": masks,
-        "masks_sha256": masks_sha256(mask_digests),
+        "masks": without(data["masks"], NO_HOLE),
+        "masks_sha256": combined_sha256(mask_digests),
         "seed": config["seed"],
         "quantise": protocol["quantise"],
         "decoder": protocol["decoder"],

@@ -25,6 +25,7 @@ class Row:
     """What is kept of one image."""
 
     index: int
+    pixels_sha256: bytes  # of the true picture
     mask_sha256: bytes | None  # of the mask's packed bits
     hole_ratio: float | None
     scores: dict  # {candidate: {metric: value}}, without the metrics that do not apply to a candidate
@@ -85,10 +86,12 @@ class Scorer:
             if self.features:
                 features[candidate.name] = pred.inception.cpu().numpy()
         weights = {name: m.weight(true).tolist() for name, m in self.metrics.items() if m.weight}
+        pixels = to_uint8(batch["image"]).cpu()
         ratios = [None] * count if mask is None else hole_ratio(true.mask).tolist()
         return [
             Row(
                 index=index,
+                pixels_sha256=pixels_sha256(pixels[place]),
                 mask_sha256=None if mask is None else packed_sha256(mask[place]),
                 hole_ratio=ratios[place],
                 scores={name: {metric: values[place] for metric, values in of.items()} for name, of in scores.items()},
@@ -137,6 +140,11 @@ class NotFinite(ValueError):
 def applies(metric, pred):
     """Whether the score can be worked out for this candidate."""
     return metric.needs != "scenes" or pred.classes is not None
+
+
+def pixels_sha256(image):
+    """Of uint8 RGB (3,H,W) on the CPU, channel by channel and row by row."""
+    return hashlib.sha256(image.numpy().tobytes()).digest()
 
 
 def packed_sha256(mask):

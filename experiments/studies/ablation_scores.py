@@ -141,6 +141,7 @@ def scores_of(bench, candidate):
         bench.config,
         data_name(bench.config["data"]),
         names,
+        [row.pixels_sha256 for row in rows],
         [row.mask_sha256 for row in rows if row.mask_sha256 is not None],
         bench.found.identities,
     )

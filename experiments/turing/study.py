@@ -18,7 +18,7 @@ import torch
 from experiments.errors import UserError
 from experiments.evaluation.baselines import BASELINES
 from experiments.evaluation.score_record import protocol_record
-from experiments.evaluation.scoring import packed_sha256
+from experiments.evaluation.scoring import packed_sha256, pixels_sha256
 from experiments.evaluation.setup import data_name
 from experiments.pages.render import image_uri, render
 from experiments.progress import ProgressLines
@@ -80,7 +80,9 @@ def make_study(folder, setup, candidates, design, positions, device):
     truth, fakes, digests = true_and_fake(setup, candidates, positions, device)
     manifest = {
         "format": FORMAT,
-        "protocol": protocol_record(config, data_name(config["data"]), names, digests, networks={}),
+        "protocol": protocol_record(
+            config, data_name(config["data"]), names, list(map(pixels_sha256, truth)), digests, networks={}
+        ),
         "design": asdict(design) | {"scored": design.scored, "catch": design.catch},
         "catch_fakes": f"baseline/{CATCH_BASELINE[task]}",
         "images": [{"index": position, "name": name} for position, name in zip(positions, names, strict=True)],

@@ -18,6 +18,7 @@ from experiments.arguments import Parser
 from experiments.compose import build, compose_config, settings_given
 from experiments.errors import UserError
 from experiments.evaluation.mask_sets import write_mask_set
+from experiments.evaluation.score_record import NO_HOLE, without
 from experiments.evaluation.setup import compose_evaluation, data_name
 from experiments.packing import pack_data, verify_shards
 from experiments.progress import ProgressLines
@@ -203,11 +204,10 @@ def doctor(data, arguments):
 def masks(data, arguments):
     """Writes the masks of a split's images with a manifest, whole or not at all."""
     folder, config = arguments.output or Path("masks"), settings(arguments.overrides)
-    generator = config["data"]["masks"]
     about = {
         "data": data_name(config["data"]),
         "split": arguments.split,
-        "masks": generator and {key: value for key, value in generator.items() if key != "folder"},
+        "masks": without(config["data"]["masks"], NO_HOLE),
         "seed": config["seed"],
     }
     manifest = write_mask_set(folder, data, arguments.split, arguments.count, about)

@@ -96,10 +96,17 @@ def finish(setup, found, base, fabric, rows, costs):
     dataset, metrics = setup.data.dataset(config["split"]), METRICS[candidates[0].task]
     names = [dataset.name(row.index) for row in rows]
     require_finite(rows, names)
-    digests = [row.mask_sha256 for row in rows if row.mask_sha256 is not None]
+    protocol = protocol_record(
+        config,
+        data_name(config["data"]),
+        names,
+        [row.pixels_sha256 for row in rows],
+        [row.mask_sha256 for row in rows if row.mask_sha256 is not None],
+        found.identities,
+    )
     record = scores_record(
         config,
-        protocol_record(config, data_name(config["data"]), names, digests, found.identities),
+        protocol,
         candidates,
         rows,
         absent=found.absent,

@@ -44,7 +44,14 @@ def test_what_is_shown_of_a_hole_is_white_and_of_a_colour_photograph_its_grey():
 def test_the_examples_of_a_page_are_picked_by_the_first_metric_of_the_first_candidate(setup):
     names = [candidate.name for candidate in setup.candidates]
     rows = [
-        Row(index=at, mask_sha256=b"", hole_ratio=0.2, weights={}, scores={name: {"psnr": 20.0 + at} for name in names})
+        Row(
+            index=at,
+            pixels_sha256=b"",
+            mask_sha256=b"",
+            hole_ratio=0.2,
+            weights={},
+            scores={name: {"psnr": 20.0 + at} for name in names},
+        )
         for at in range(6)
     ]
     about = {"title": "PSNR", "unit": "dB", "better": "higher", "digits": 2, "over": "images"}
@@ -53,7 +60,7 @@ def test_the_examples_of_a_page_are_picked_by_the_first_metric_of_the_first_cand
     record = {
         "protocol": {
             "name": "p", "task": "inpainting", "data": "synthetic", "split": "test", "count": 6, "seed": 0,
-            "rule": {"resize": None, "resize_most": None, "squash": False, "crop": 32, "limit": None},
+            "rule": {"resize": None, "squash": False, "crop": 32, "limit": None},
             "masks": None, "networks": {}, "images_sha256": "0", "masks_sha256": "0", "quantise": True,
             "decoder": {}, "psnr_cap": 60.0, "prior": None,
         },

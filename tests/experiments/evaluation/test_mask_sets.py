@@ -14,7 +14,7 @@ from datamodules.masks.free_form import FreeForm
 from datamodules.masks.from_folder import FromFolder
 from experiments.errors import UserError
 from experiments.evaluation.mask_sets import write_mask_set
-from experiments.evaluation.score_record import masks_sha256
+from experiments.evaluation.score_record import combined_sha256
 from experiments.evaluation.scoring import packed_sha256
 
 
@@ -40,7 +40,7 @@ def test_files_are_the_masks_of_an_evaluation_bit_for_bit(tmp_path):
     for path, mask in zip(files, expected, strict=True):
         with Image.open(path) as image:
             assert image.mode == "1" and np.array_equal(np.asarray(image), mask.numpy())
-    assert manifest["masks_sha256"] == masks_sha256([packed_sha256(mask) for mask in expected])
+    assert manifest["masks_sha256"] == combined_sha256([packed_sha256(mask) for mask in expected])
     again = module(FromFolder(folder=str(tmp_path / "set"), fixed=True, count=70))
     again.seed = 99
     assert torch.equal(evaluated(again, range(70)), expected)

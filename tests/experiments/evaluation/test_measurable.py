@@ -26,7 +26,7 @@ def asked(monkeypatch):
         names.append((name, setting))
         if name != "inception":
             return Missing(f"{name}.pth is nowhere")
-        identity = {"weights": "published", "file": "i.pth", "sha256": "0"}
+        identity = {"weights": "published", "sha256": "0"}
         return Network(name=name, file="i.pth", url="", identity=identity, module=torch.nn.Identity())
 
     monkeypatch.setattr(module, "find", find)
@@ -42,7 +42,7 @@ def test_a_network_is_looked_for_once_and_its_absence_is_told_of_each_metric(ask
     assert result.metrics == ["psnr", "fid", "kid"]
     assert result.absent == {"lpips": "alexnet.pth is nowhere", "vgg_same_class": "vgg16.pth is nowhere"}
     assert asked == [("alexnet", None), ("inception", None), ("vgg16", None)]
-    assert list(result.networks) == ["inception"] and result.identities["inception"]["file"] == "i.pth"
+    assert list(result.networks) == ["inception"] and result.identities["inception"]["sha256"] == "0"
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from experiments.errors import UserError
 from experiments.evaluation.candidates import Candidate
 from experiments.evaluation.score_record import (
+    combined_sha256,
     evaluation_sha256,
     json_text,
-    masks_sha256,
     per_image_csv,
     protocol_record,
     scores_record,
@@ -46,6 +46,7 @@ def rows(mask=b"m"):
     return [
         Row(
             index=index,
+            pixels_sha256=b"p",
             mask_sha256=mask,
             hole_ratio=0.25,
             scores={"a.ckpt": {"psnr": 20.0 + index}, "baseline/mean_fill": {"psnr": 10.0}},
@@ -55,16 +56,18 @@ def rows(mask=b"m"):
     ]
 
 
-def record(names=NAMES, mask=b"m", **data):
-    return protocol_record(config(**data), "photos", names, [mask, mask], NETWORKS)
+def record(names=NAMES, pixels=b"p", mask=b"m", **data):
+    return protocol_record(config(**data), "photos", names, [pixels, pixels], [mask, mask], NETWORKS)
 
 
 def test_a_protocol_is_the_same_on_another_machine_and_in_another_batch():
-    assert record() == record(root="/elsewhere", test_list="/x", batch_size=1, workers=0, flip=False)
+    assert record() == record(root="/elsewhere", test_list="/x", batch_size=1, workers=0, flip=False, resize_most=99)
     assert record()["rule"] == {"crop": 64}
 
 
-@pytest.mark.parametrize("change", [{"names": ["z.png", "x, y.png"]}, {"mask": b"n"}, {"crop": 32}, {"masks": None}])
+@pytest.mark.parametrize(
+    "change", [{"names": ["z.png", "x, y.png"]}, {"pixels": b"q"}, {"mask": b"n"}, {"crop": 32}, {"masks": None}]
+)
 def test_a_protocol_differs_with_its_images_masks_and_geometry(change):
     assert record(**change) != record()
 
@@ -80,9 +83,14 @@ def scores(rows):
 
 
 def test_masks_have_one_hash_and_where_they_come_from_does_not_matter():
-    assert record()["masks_sha256"] == masks_sha256([b"m", b"m"]) == sha256(b"mm")
-    assert masks_sha256([]) is None
-    assert record(masks={"side": 0.5, "folder": "/here"}) == record(masks={"side": 0.5, "folder": "/there"})
+    assert record()["masks_sha256"] == combined_sha256([b"m", b"m"]) == sha256(b"mm")
+    assert combined_sha256([]) is None
+    here, there = (
+        {"parts": [{"part": {"folder": folder, "cache_mib": size, "fixed": True}}], "weights": [1]}
+        for folder, size in (("/here", 1), ("/there", 1024))
+    )
+    assert record(masks=here) == record(masks=there)
+    assert record(masks=here)["masks"] == {"parts": [{"part": {"fixed": True}}], "weights": [1]}
 
 
 def test_scores_hold_means_intervals_units_and_identity():

@@ -18,6 +18,7 @@ from experiments.evaluation.scoring import (
     Row,
     Scorer,
     packed_sha256,
+    pixels_sha256,
     require_finite,
     seconds_per_image,
     set_scores,
@@ -184,7 +185,14 @@ def test_a_metric_that_a_candidate_has_not_is_left_out_of_its_row():
 
 
 def row(index=0, ratio=0.5, value=1.0, **weights):
-    return Row(index=index, mask_sha256=b"", hole_ratio=ratio, scores={"x": {"psnr_hole": value}}, weights=weights)
+    return Row(
+        index=index,
+        pixels_sha256=b"",
+        mask_sha256=b"",
+        hole_ratio=ratio,
+        scores={"x": {"psnr_hole": value}},
+        weights=weights,
+    )
 
 
 def test_a_score_that_is_no_number_is_named():
@@ -199,3 +207,13 @@ def test_a_masks_hash_is_of_its_packed_bits():
     mask[0, 0, 1] = mask[0, 2, 3] = 1  # 0100 0000 0001 and four bits of padding
     assert packed_sha256(mask) == hashlib.sha256(bytes([0b01000000, 0b00010000])).digest()
     assert np.packbits([0, 1]).tobytes() == bytes([0b01000000])
+
+
+def test_the_hash_of_an_images_pixels_is_that_of_the_file_in_batches_of_any_size():
+    data = scenes()
+    image = data.dataset("test")[0, 4]["image"]
+    expected = hashlib.sha256(image.numpy().tobytes()).digest()
+    assert pixels_sha256(image) == expected
+    for size in (1, 7):
+        rows = scored(["grey"], scenes(batch_size=size), ["psnr"])
+        assert rows[4].pixels_sha256 == expected and len({row.pixels_sha256 for row in rows}) == 7

@@ -13,7 +13,7 @@ from experiments.evaluation.statistics import Mean, buckets, comparisons, holm, 
 
 def row(index=0, ratio=0.5, weights=None, **values):
     scores = {name: {"psnr": value} for name, value in values.items()}
-    return Row(index=index, mask_sha256=b"", hole_ratio=ratio, scores=scores, weights=weights or {})
+    return Row(index=index, pixels_sha256=b"", mask_sha256=b"", hole_ratio=ratio, scores=scores, weights=weights or {})
 
 
 def sample(count, columns=1, seed=0):
@@ -107,7 +107,15 @@ def test_equal_answers_are_no_difference():
 def test_nothing_is_compared_on_one_image_or_in_a_metric_that_one_has_not():
     assert comparisons([row(a=1.0, b=2.0)], "a", ["b"]) == []
     rows = [
-        Row(index=i, mask_sha256=None, hole_ratio=None, scores={"a": {"psnr": 1.0}, "b": {}}, weights={}) for i in "xy"
+        Row(
+            index=i,
+            pixels_sha256=b"",
+            mask_sha256=None,
+            hole_ratio=None,
+            scores={"a": {"psnr": 1.0}, "b": {}},
+            weights={},
+        )
+        for i in "xy"
     ]
     assert comparisons(rows, "a", ["b"]) == []
 
