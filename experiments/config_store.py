@@ -75,6 +75,7 @@ class ProtocolSettings:
     metrics: list[str]  # names in experiments/evaluation/metrics.py
     baselines: list[str] = field(default_factory=list)  # rows beside the checkpoints, of evaluation/baselines.py
     buckets: list[float] = field(default_factory=list)  # limits of the hole ratio, for a table of each range
+    prior: str | None = None  # file of `chromafill data priors` that auc_rebalanced weighs by; None: a closed form
     quantise: bool = True  # score pictures as they would be saved, in 8 bits
     decoder: dict[str, Any] = field(default_factory=dict)  # model settings for predicting: +protocol.decoder.x=1
 

@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
+import torch
 from torch import nn
 
 from experiments.errors import UserError
 from experiments.evaluation.metrics import METRICS, SetMetric
 from experiments.evaluation.networks import Missing, find
+from lightning_modules.color.ab_bins import read_prior
 
 IMAGENET_CLASSES = 1000
 
@@ -18,11 +20,12 @@ class Measurable:
     absent: dict[str, str] = field(default_factory=dict)  # {metric: why, and how to get it}
     networks: dict[str, nn.Module] = field(default_factory=dict)
     identities: dict[str, dict] = field(default_factory=dict)  # of the networks
+    prior: torch.Tensor | None = None  # of the colour classes, (313,); None: the closed form
 
 
 def measurable(config, candidates, dataset):
     """Loads the networks that are needed and there. UserError where no metric is left."""
-    known, found = METRICS[candidates[0].task], Measurable(metrics=[])
+    known, found = METRICS[candidates[0].task], Measurable(metrics=[], prior=counted_prior(config["protocol"]["prior"]))
     missing = {}
     for name in config["protocol"]["metrics"]:
         why = why_not(known[name], candidates, dataset) or without_network(
@@ -35,6 +38,14 @@ def measurable(config, candidates, dataset):
     if not found.metrics:
         raise UserError("; ".join(f"no {name}: {why}" for name, why in found.absent.items()))
     return found
+
+
+def counted_prior(path):
+    """(313,), or None where no file is named. UserError where it is none."""
+    try:
+        return None if path is None else read_prior(path, "protocol.prior")
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def why_not(metric, candidates, dataset):

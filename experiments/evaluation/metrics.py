@@ -20,11 +20,12 @@ class Picture:
     """RGB in [0,1] (B,3,H,W) as it is scored, and what several scores need of it, worked out once.
 
     networks: {name: module}. classes: what the candidate takes the scenes for,
-    (B,N), the most likely first, where it says.
+    (B,N), the most likely first, where it says. prior: of the colour classes, (313,); None for the closed form.
     """
 
-    def __init__(self, rgb, *, mask=None, label=None, classes=None, networks=None):
+    def __init__(self, rgb, *, mask=None, label=None, classes=None, networks=None, prior=None):
         self.rgb, self.mask, self.label, self.classes, self.networks = rgb, mask, label, classes, networks or {}
+        self.prior = prior
 
     @cached_property
     def ab(self):
@@ -32,7 +33,7 @@ class Picture:
 
     @cached_property
     def rarity(self):
-        return rarity(self.ab)
+        return rarity(self.ab, self.prior)
 
     @cached_property
     def edges(self):
@@ -71,6 +72,7 @@ class Metric:
     network: str | None = None  # a name of experiments/evaluation/networks.py
     package: str | None = None  # of the extra `metrics`, beside the network's own
     smallest: int = 1  # pixels of a side that an image must have
+    prior: bool = False  # whether it depends on the prior of the colour classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,7 @@ COLOR = {
     "auc_rebalanced": ImageMetric(  # each pixel of the data set counts 1 / p: images with rare colours count more
         title="AuC rebal.",
         unit="%",
+        prior=True,
         score=lambda pred, true: 100 * ab_auc(pred.ab, true.ab, true.rarity),
         weight=lambda true: true.rarity.sum((1, 2, 3)),
     ),

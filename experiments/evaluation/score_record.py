@@ -26,6 +26,7 @@ LIBRARIES = (
 NO_PICTURE = ("flip", "resize_most", "batch_size", "workers")  # data settings that change no picture of an evaluation
 NOT_THE_RULE = (*NO_PICTURE, "_target_", "masks")
 NO_HOLE = ("folder", "cache_mib")  # mask settings that change no hole, or that the hash of the holes stands for
+CLOSED_FORM = "closed form"  # the prior of color/ab_bins.py, where none was counted
 PATHS = ("root", "_list")  # how data settings end that are paths: the hash of the images' names stands for them
 
 
@@ -45,11 +46,17 @@ def without(settings, keys):
     return [without(each, keys) for each in settings] if isinstance(settings, list) else settings
 
 
-def protocol_record(config, data_name, names, pixel_digests, mask_digests, networks):
+def prior_name(prior):
+    """What a prior of the colour classes is known by: the hash of its 313 float32, or CLOSED_FORM for None."""
+    return CLOSED_FORM if prior is None else sha256(prior.numpy().tobytes())
+
+
+def protocol_record(config, data_name, names, pixel_digests, mask_digests, networks, prior=None):
     """What two scores must share to stand in one column. names, pixel_digests (`pixels_sha256`), mask_digests
     (`packed_sha256`, none without masks): of the images, in the order of the index. networks: {name: identity} of those
-    that metrics used."""
+    that metrics used. prior: as of Measurable."""
     protocol, data = config["protocol"], config["data"]
+    weighed = any(METRICS[protocol["task"]][name].prior for name in protocol["metrics"])
     return {
         "name": protocol["name"],
         "task": protocol["task"],
@@ -65,7 +72,7 @@ def protocol_record(config, data_name, names, pixel_digests, mask_digests, netwo
         "quantise": protocol["quantise"],
         "decoder": protocol["decoder"],
         "psnr_cap": PSNR_CAP,
-        "prior": "published_prior" if "auc_rebalanced" in protocol["metrics"] else None,  # of color/ab_bins.py
+        "prior": prior_name(prior) if weighed else None,
         "networks": networks,
     }
 
@@ -82,7 +89,7 @@ def scores_record(config, protocol, candidates, rows, *, absent, costs, set_scor
     return {
         "protocol": protocol,
         "protocol_sha256": sha256(json.dumps(protocol, sort_keys=True).encode()),
-        "metrics": {name: described(metrics[name], protocol["networks"]) for name in names},
+        "metrics": {name: described(metrics[name], protocol["networks"], protocol["prior"]) for name in names},
         "absent": absent,
         "rows": [
             {
@@ -124,11 +131,13 @@ def installed(library):
         return None
 
 
-def described(metric, networks):
-    """Title, unit and so on; the title names weights that are not the published ones."""
+def described(metric, networks, prior):
+    """Title, unit and so on; the title names weights that are not the published ones, and a prior that is approximate.
+    prior: its `prior_name`."""
     weights = "published" if metric.network is None else networks[metric.network]["weights"]
+    apart = "approx. prior" if metric.prior and prior == CLOSED_FORM else weights
     return {
-        "title": metric.title if weights == "published" else f"{metric.title} ({weights})",
+        "title": metric.title if apart == "published" else f"{metric.title} ({apart})",
         "unit": metric.unit,
         "better": metric.better,
         "digits": metric.digits,

@@ -52,11 +52,11 @@ def seconds_per_image(costs):
 
 
 class Scorer:
-    """Scores batches of one task. networks: {name: module} of those that the metrics need, on the device. precision: a
-    context for the candidates alone, such as autocast."""
+    """Scores batches of one task. networks: {name: module} of those that the metrics need, on the device. prior: of the
+    colour classes, None for the closed form. precision: a context for the candidates alone, such as autocast."""
 
-    def __init__(self, candidates, metrics, *, networks=None, quantise=True, precision=nullcontext):
-        self.candidates, self.networks = candidates, networks or {}
+    def __init__(self, candidates, metrics, *, networks=None, prior=None, quantise=True, precision=nullcontext):
+        self.candidates, self.networks, self.prior = candidates, networks or {}, prior
         self.quantise, self.precision = quantise, precision
         chosen = {name: METRICS[candidates[0].task][name] for name in metrics}
         self.metrics = {name: metric for name, metric in chosen.items() if isinstance(metric, ImageMetric)}
@@ -69,7 +69,8 @@ class Scorer:
         where = "cpu" if image.device.type == "mps" else image.device
         known = {name: None if value is None else value.to(where) for name, value in known.items()}
         image = image.to(where).double()
-        return Picture(to_uint8(image).double() / 255 if self.quantise else image, networks=self.networks, **known)
+        rgb = to_uint8(image).double() / 255 if self.quantise else image
+        return Picture(rgb, networks=self.networks, prior=self.prior, **known)
 
     @torch.inference_mode()
     def rows(self, batch):

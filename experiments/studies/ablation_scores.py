@@ -21,7 +21,7 @@ from experiments.evaluation.answers import picture, shown
 from experiments.evaluation.candidates import PREFIX, Candidate, load_candidate, set_decoder
 from experiments.evaluation.measurable import Measurable, measurable
 from experiments.evaluation.metrics import METRICS
-from experiments.evaluation.score_record import described, protocol_record
+from experiments.evaluation.score_record import described, prior_name, protocol_record
 from experiments.evaluation.scoring import Scorer, require_finite, score_split, seconds_per_image, set_scores
 from experiments.evaluation.setup import check, compose_evaluation, data_name, require_all_there
 from experiments.evaluation.statistics import means
@@ -53,7 +53,8 @@ class Bench:
     @property
     def metrics(self):
         """{name: title, unit, better, digits} of what can be measured."""
-        return {name: described(METRICS[self.task][name], self.found.identities) for name in self.found.metrics}
+        prior = prior_name(self.found.prior)
+        return {name: described(METRICS[self.task][name], self.found.identities, prior) for name in self.found.metrics}
 
     def positions(self):
         """Of the images that are shown."""
@@ -116,6 +117,7 @@ def measured_with(bench):
         "code": bench.code,
         "metrics": bench.found.metrics,
         "networks": bench.found.identities,
+        "prior": prior_name(bench.found.prior),
         "precision": config["trainer"]["precision"],
         "pictures": bench.positions(),
     }
@@ -126,6 +128,7 @@ def scores_of(bench, candidate):
         [candidate],
         bench.found.metrics,
         networks=bench.found.networks,
+        prior=bench.found.prior,
         quantise=bench.config["protocol"]["quantise"],
         precision=bench.fabric.autocast,
     )
@@ -144,6 +147,7 @@ def scores_of(bench, candidate):
         [row.pixels_sha256 for row in rows],
         [row.mask_sha256 for row in rows if row.mask_sha256 is not None],
         bench.found.identities,
+        bench.found.prior,
     )
     return {
         "means": {metric: value[metric] for metric in bench.found.metrics if metric in value},

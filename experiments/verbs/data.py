@@ -36,10 +36,10 @@ def parser():
     parser = Parser(
         "data",
         "stats: counts, labels and colour per split. preview: a picture of images and masks. priors: how often each"
-        "\nof the 313 colour classes comes, for model.prior. doctor: names images that will give trouble. masks: the\n"
-        "holes that an evaluation with this seed cuts, as files for data.masks.folder. pack: the images in few large\n"
-        "files, for data=shards; the same command goes on where one was stopped. verify: whether such a folder is as\n"
-        "its manifest says.",
+        "\nof the 313 colour classes comes, for model.prior and protocol.prior. doctor: names images that will give\n"
+        "trouble. masks: the holes that an evaluation with this seed cuts, as files for data.masks.folder. pack: the\n"
+        "images in few large files, for data=shards; the same command goes on where one was stopped. verify: whether\n"
+        "such a folder is as its manifest says.",
         "chromafill data preview experiment=context_encoder_photos -o preview.png\n"
         "  chromafill data masks protocol=places_256_irregular data.root=... -o masks\n"
         "  chromafill data pack data=places data.root=... -o places_256\n"
@@ -167,7 +167,7 @@ def priors(data, arguments):
     output.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
     entropy = -(prior[prior > 0] * np.log(prior[prior > 0])).sum()
     print(f"{images} images; most frequent class {prior.max():.3f}, entropy {entropy:.3f} nats; written to {output}")
-    print(f"use it with model.prior={output}")
+    print(f"use it with model.prior={output}, or protocol.prior={output} in an evaluation")
 
 
 def doctor(data, arguments):

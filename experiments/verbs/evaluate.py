@@ -71,6 +71,7 @@ def run(arguments):
         candidates,
         found.metrics,
         networks=found.networks,
+        prior=found.prior,
         quantise=config["protocol"]["quantise"],
         precision=fabric.autocast,
     )
@@ -103,6 +104,7 @@ def finish(setup, found, base, fabric, rows, costs):
         [row.pixels_sha256 for row in rows],
         [row.mask_sha256 for row in rows if row.mask_sha256 is not None],
         found.identities,
+        found.prior,
     )
     record = scores_record(
         config,

@@ -3,8 +3,11 @@
 Q = 313 bins, K neighbours, ab (B,2,H,W) not normalised. All arithmetic is float32 whatever the precision around it.
 """
 
+import json
 from functools import cache
+from pathlib import Path
 
+import numpy as np
 import torch
 
 from lightning_modules.color.lab import rgb_to_lab
@@ -179,6 +182,23 @@ def published_prior():
     along_a = torch.where(a > 0, (peak / 0.0531).log() * a.abs() ** 0.908, (peak / 0.0491).log() * a.abs() ** 0.664)
     along_b = torch.where(b > 0, (peak / 0.1083).log() * b.abs() ** 1.05, (peak / 0.0642).log() * b.abs() ** 0.785)
     return torch.softmax(-along_a - along_b, dim=0).float()
+
+
+def read_prior(path, setting):
+    """Frequencies of the bins from .npy or .json, as `chromafill data priors` writes them. -> (313,) float32 of sum 1.
+    ValueError where it is none; `setting` is what names the file."""
+    path, bins = Path(path), len(shared_bins())
+    if not path.is_file():
+        raise ValueError(f"{setting}: no file at {path}; `chromafill data priors` writes one")
+    try:
+        values = np.load(path) if path.suffix == ".npy" else np.array(json.loads(path.read_text()))
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{setting}: {path} cannot be read: {error}") from None
+    numbers = values.shape == (bins,) and values.dtype.kind in "iuf"
+    if not numbers or not np.isfinite(values).all() or values.min() < 0 or values.sum() == 0:
+        raise ValueError(f"{setting}: {path} must hold {bins} frequencies, none negative; got shape {values.shape}")
+    prior = torch.as_tensor(values, dtype=torch.float64)
+    return (prior / prior.sum()).float()
 
 
 def accumulate_prior(counts, ab, neighbours=5, stride=1):

@@ -7,12 +7,9 @@ weight and bias, as in PyTorch but not in Caffe, so that the default network has
 file; running statistics follow PyTorch's momentum. The prior that is built in approximates the authors'.
 """
 
-import json
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -21,6 +18,7 @@ from lightning_modules.color.ab_bins import (
     ab_bins,
     annealed_mean,
     published_prior,
+    read_prior,
     rebalancing_weights,
     soft_encode,
 )
@@ -137,18 +135,6 @@ def narrow_init_(layers):
         layer.bias.zero_()
 
 
-def read_prior(path):
-    """Frequencies of the 313 bins from .npy or .json. -> (313,) float32, sum 1. ValueError where it is none."""
-    if not Path(path).is_file():
-        raise ValueError(f"model.prior: no file at {path}; `chromafill data priors` writes one")
-    values = np.load(path) if Path(path).suffix == ".npy" else np.array(json.loads(Path(path).read_text()))
-    numbers = values.shape == (BINS,) and values.dtype.kind in "iuf"
-    if not numbers or not np.isfinite(values).all() or values.min() < 0 or values.sum() == 0:
-        raise ValueError(f"model.prior: {path} must hold {BINS} frequencies, none negative; got shape {values.shape}")
-    prior = torch.as_tensor(values, dtype=torch.float64)
-    return (prior / prior.sum()).float()
-
-
 def width_of(state):
     """The width of a network from its largest layers, 8 times as wide."""
     return max(1, min(shape(state, "network.model7.0.weight", 4)[:2]) // 8)
@@ -229,7 +215,8 @@ class Colorful(ColorizationModule):
     def initialise(self, batches):
         """Reads `prior` and `init_from`; brings every layer that is still random to unit variance on these batches."""
         if self.cfg.prior is not None:
-            self.bin_weights.copy_(rebalancing_weights(read_prior(self.cfg.prior), self.cfg.rebalance_lambda))
+            prior = read_prior(self.cfg.prior, "model.prior")
+            self.bin_weights.copy_(rebalancing_weights(prior, self.cfg.rebalance_lambda))
         fresh = self.network.trained_layers()
         if self.cfg.init_from is not None:
             left = load_equal_layers_(self.network, self.cfg.init_from)

@@ -42,7 +42,7 @@ def mean_ab_error(pred_ab, ab, weights=None):
 def rarity(ab, prior=None):
     """1 / p of the bin that is closest to each pixel's true ab, the weights of the rebalanced score: (B,1,H,W) float64.
 
-    prior (313,), the published one by default; floored at 1e-8.
+    prior (313,), by default the closed form near the published one; floored at 1e-8.
     """
     prior = published_prior() if prior is None else prior
     inverse = 1 / prior.to(ab.device, torch.float64).clamp(min=PRIOR_FLOOR)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -11,8 +12,8 @@ from experiments.evaluation.networks import Missing, Network
 NETWORKS = {"alexnet": None, "inception": None, "vgg16": None}
 
 
-def found(*metrics, networks=NETWORKS, baseline="grey", **data):
-    config = {"protocol": {"metrics": list(metrics)}, "networks": networks}
+def found(*metrics, networks=NETWORKS, prior=None, baseline="grey", **data):
+    config = {"protocol": {"metrics": list(metrics), "prior": prior}, "networks": networks}
     dataset = Synthetic(**{"crop": 64, "test_count": 3, "workers": 0} | data).dataset("test")
     return measurable(config, load_candidates([f"baseline/{baseline}"]), dataset)
 
@@ -68,3 +69,14 @@ def test_a_package_that_is_missing_is_named_before_anything_is_scored(asked, mon
 def test_a_protocol_of_which_nothing_is_left_is_refused(asked):
     with pytest.raises(UserError, match="no lpips: alexnet.pth is nowhere; no ms_ssim: it needs images"):
         found("lpips", "ms_ssim")
+
+
+def test_a_counted_prior_is_read_and_a_file_that_is_none_is_one_line(asked, tmp_path):
+    counts = np.arange(313.0)
+    np.save(tmp_path / "prior.npy", counts)
+    prior = found("auc_rebalanced", prior=str(tmp_path / "prior.npy")).prior
+    assert prior.numpy() == pytest.approx(counts / counts.sum()) and found("auc_rebalanced").prior is None
+    (tmp_path / "none.npy").write_bytes(b"")
+    for name, why in {"nowhere.npy": "no file at", "none.npy": "none.npy cannot be read"}.items():
+        with pytest.raises(UserError, match=f"^protocol.prior: .*{why}"):
+            found("auc_rebalanced", prior=str(tmp_path / name))

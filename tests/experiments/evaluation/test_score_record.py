@@ -1,16 +1,20 @@
 import copy
 import csv
+import hashlib
 import io
 import json
 import resource
 from contextlib import contextmanager
 
 import pytest
+import torch
 
 from experiments.errors import UserError
 from experiments.evaluation.candidates import Candidate
+from experiments.evaluation.metrics import METRICS
 from experiments.evaluation.score_record import (
     combined_sha256,
+    described,
     evaluation_sha256,
     json_text,
     per_image_csv,
@@ -91,6 +95,18 @@ def test_masks_have_one_hash_and_where_they_come_from_does_not_matter():
     )
     assert record(masks=here) == record(masks=there)
     assert record(masks=here)["masks"] == {"parts": [{"part": {"fixed": True}}], "weights": [1]}
+
+
+def test_the_prior_of_the_colours_belongs_to_the_protocol_and_an_approximate_one_to_the_title():
+    metric = METRICS["colorization"]["auc_rebalanced"]
+    of = config()
+    of["protocol"] |= {"task": "colorization", "metrics": ["psnr", "auc_rebalanced"]}
+    uniform = torch.full((313,), 1 / 313)
+    priors = [protocol_record(of, "photos", NAMES, [], [], {}, prior)["prior"] for prior in (None, uniform)]
+    assert priors == ["closed form", hashlib.sha256(uniform.numpy().tobytes()).hexdigest()]
+    titles = [described(metric, {}, prior)["title"] for prior in priors]
+    assert titles == ["AuC rebal. (approx. prior)", "AuC rebal."]
+    assert record()["prior"] is None  # no score of this protocol needs it
 
 
 def test_scores_hold_means_intervals_units_and_identity():

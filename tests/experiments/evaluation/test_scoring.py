@@ -135,6 +135,16 @@ def test_the_rebalanced_mean_counts_every_pixel_of_the_data_set_by_its_rarity():
     assert abs(found["auc"].value - found["auc_rebalanced"].value) > 1
 
 
+def test_a_counted_prior_weighs_the_rebalanced_score():
+    data, uniform = scenes(), torch.full((313,), 1 / 313)
+    plain, alike = (
+        means(scored(["grey"], data, ["auc", "auc_rebalanced"], prior=prior))["baseline/grey"]
+        for prior in (None, uniform)
+    )
+    assert alike["auc_rebalanced"].value == pytest.approx(plain["auc"].value, rel=1e-9)  # no colour is rare
+    assert plain["auc_rebalanced"].value < plain["auc"].value - 1
+
+
 def test_set_scores_are_of_the_features_of_all_images_in_the_order_of_the_index():
     class Network(torch.nn.Module):
         def forward(self, image):
@@ -175,10 +185,8 @@ def test_the_first_answer_is_not_timed(monkeypatch):
 
 
 def test_a_metric_that_a_candidate_has_not_is_left_out_of_its_row():
-    data = scenes()
-    found = measurable(
-        {"protocol": {"metrics": ["psnr", "scene_top1"]}, "networks": {}}, candidates("grey"), data.dataset("test")
-    )
+    data, config = scenes(), {"protocol": {"metrics": ["psnr", "scene_top1"], "prior": None}, "networks": {}}
+    found = measurable(config, candidates("grey"), data.dataset("test"))
     assert found.metrics == ["psnr"]
     rows = scored(["grey"], data, ["psnr", "scene_top1"])
     assert list(rows[0].scores["baseline/grey"]) == ["psnr"]

@@ -205,6 +205,18 @@ def test_per_image_rows_are_in_order_and_average_to_the_means(tmp_path):
         assert candidate["means"]["auc_rebalanced"]["value"] == pytest.approx(average, rel=1e-12)
 
 
+def test_a_counted_prior_is_kept_with_the_scores_and_the_closed_form_is_said(tmp_path):
+    words = ["checkpoint=baseline/grey", *SCENES, "protocol.metrics=[auc_rebalanced]", "protocol.baselines=[]"]
+    assert main(["data", "priors", *SCENES, "--count", "20", "-o", str(tmp_path / "prior.npy")]) == 0
+    for name, own in {"closed": [], "counted": [f"protocol.prior={tmp_path / 'prior.npy'}"]}.items():
+        assert evaluate(*words, *own, f"output={tmp_path / name}") == 0
+    closed, counted = (scores(tmp_path / name) for name in ("closed", "counted"))
+    assert (closed["protocol"]["prior"], len(counted["protocol"]["prior"])) == ("closed form", 64)
+    titles = [record["metrics"]["auc_rebalanced"]["title"] for record in (closed, counted)]
+    assert titles == ["AuC rebal. (approx. prior)", "AuC rebal."]
+    assert closed["rows"][0]["means"] != counted["rows"][0]["means"]
+
+
 def test_masks_are_a_function_of_the_seed(tmp_path):
     for name, seed in {"a": 0, "b": 0, "c": 1}.items():
         assert evaluate(f"checkpoint={HOLES}", f"seed={seed}", f"output={tmp_path / name}") == 0
@@ -281,6 +293,7 @@ def test_an_answer_that_is_no_number_leaves_no_folder(tmp_path, monkeypatch, cap
         ([f"checkpoint={COLOR}", "networks.inception=nosuch.pth"], "networks.inception: cannot read nosuch.pth"),
         ([f"checkpoint={COLOR}", "networks.resnet=random"], "no setting 'networks.resnet'"),
         ([f"checkpoint={COLOR}", "+protocol.decoder.temprature=1"], "protocol.decoder does not fit .*temprature"),
+        ([f"checkpoint={COLOR}", "protocol.prior=nowhere.npy"], "protocol.prior: no file at nowhere.npy"),
         ([f"checkpoint={COLOR}", "spilt=val"], "no setting 'spilt'; nearest: split"),
         ([f"checkpoint={COLOR}", "split=train"], "split must be val or test"),
         ([f"checkpoint={COLOR}", "data.batchsize=2"], "nearest: batch_size"),

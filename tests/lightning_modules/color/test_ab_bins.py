@@ -1,6 +1,8 @@
 import hashlib
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from lightning_modules.color.ab_bins import (
     gamut_nodes,
     lookup,
     published_prior,
+    read_prior,
     rebalancing_weights,
     shared_bins,
     soft_encode,
@@ -312,3 +315,28 @@ def test_what_an_evaluation_kept_serves_a_training():
     annealed_mean(logits, 0.38).sum().backward()
     assert logits.grad.abs().sum() > 0
     assert not any(table.is_inference() for table in lookup(5, torch.device("cpu"))[:3])
+
+
+def test_a_prior_is_read_from_either_kind_of_file(tmp_path):
+    counts = np.arange(313.0)
+    np.save(tmp_path / "prior.npy", counts)
+    (tmp_path / "prior.json").write_text(json.dumps(counts.tolist()))
+    for name in ("prior.npy", "prior.json"):
+        prior = read_prior(tmp_path / name, "model.prior")
+        assert prior.dtype == torch.float32 and prior.numpy() == pytest.approx(counts / counts.sum())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", "[1, 2]", r"must hold 313 frequencies, none negative; got shape \(2,\)"),
+        ("a.json", json.dumps([-1] + 312 * [1]), "none negative"),
+        ("a.json", json.dumps(313 * [0]), "must hold 313 frequencies"),
+        ("a.json", "{", "cannot be read"),
+        ("a.npy", "", "cannot be read"),
+    ],
+)
+def test_a_file_that_is_no_prior_is_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=f"^model.prior: .*{message}"):
+        read_prior(tmp_path / name, "model.prior")
