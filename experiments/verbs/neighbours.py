@@ -154,9 +154,14 @@ def bank(module, layer, data, split, most):
         for batch in data.loader(dataset, keys):
             batch = data.on_after_batch_transfer({key: value.to(module.device) for key, value in batch.items()})
             try:
-                vectors.append(features(module, [layer], batch, MOST_FEATURES)[layer].cpu())
+                found = features(module, [layer], batch, MOST_FEATURES)[layer].cpu()
             except ValueError as error:
                 raise UserError(f"layer: {error}") from None
+            broken = ~found.isfinite().flatten(1).all(dim=1)
+            if broken.any():
+                name = dataset.name(batch["index"][broken.nonzero()[0, 0]].item())
+                raise UserError(f"{name}: features of {layer} are no numbers; is the checkpoint sound?")
+            vectors.append(found)
             labels += batch["label"].tolist() if "label" in batch else []
             progress.advance()
     return Bank(

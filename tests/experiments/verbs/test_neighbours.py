@@ -183,6 +183,17 @@ def test_an_image_is_its_own_nearest_neighbour(photographs, tmp_path):
         assert float(row["similarity"]) == pytest.approx(1, abs=1e-5)
 
 
+def test_features_that_are_no_numbers_are_one_line(photographs, place, tmp_path, capsys):
+    checkpoint = torch.load(place / COLOR, weights_only=True)
+    checkpoint["state_dict"]["network.model2.0.weight"][0] = torch.nan
+    torch.save(checkpoint, tmp_path / "broken.ckpt")
+    words = [f"checkpoint={tmp_path / 'broken.ckpt'}", *photographs[1:], "k=1", f"output={tmp_path / 'out'}"]
+    assert neighbours(*words, "layer=network.model3") == 2
+    assert ".png: features of network.model3 are no numbers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert neighbours(*words, "layer=network.model1") == 0
+
+
 def test_an_image_that_cannot_be_read_leaves_nothing_behind(photographs, tmp_path, capsys):
     broken = tmp_path / "photos" / "train" / "b.png"
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
