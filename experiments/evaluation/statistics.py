@@ -35,7 +35,7 @@ class Comparison:
     low: float
     high: float
     p: float
-    p_holm: float  # p for the whole table of comparisons
+    p_holm: float  # p for all metrics of the two together
 
 
 def columns(rows):
@@ -120,8 +120,8 @@ def holm(p):
 
 
 def comparisons(rows, first, others):
-    """The candidate `first` against each of `others`, in every metric that both have: [Comparison], one family of
-    tests. Nothing where there is one image only."""
+    """The candidate `first` against each of `others`, in every metric that both have: [Comparison]. The metrics of a
+    pair are one family of tests, whoever else is compared. Nothing where there is one image only."""
     of = columns(rows)
     pairs = [(metric, other) for other in others for metric in rows[0].scores[first] if (other, metric) in of]
     if len(rows) < 2 or not pairs:
@@ -130,6 +130,9 @@ def comparisons(rows, first, others):
     weights = np.stack([of[first, metric][1] for metric, _ in pairs], axis=1)
     low, high = intervals(differences, weights)
     p = sign_flip_p(differences * weights)
+    adjusted, seconds = np.empty_like(p), np.array([other for _, other in pairs])
+    for other in others:
+        adjusted[seconds == other] = holm(p[seconds == other])
     return [
         Comparison(
             metric=metric,
@@ -139,9 +142,9 @@ def comparisons(rows, first, others):
             low=float(low[at]),
             high=float(high[at]),
             p=float(p[at]),
-            p_holm=float(adjusted),
+            p_holm=float(adjusted[at]),
         )
-        for at, ((metric, other), adjusted) in enumerate(zip(pairs, holm(p), strict=True))
+        for at, (metric, other) in enumerate(pairs)
     ]
 
 

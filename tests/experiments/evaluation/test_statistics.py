@@ -77,6 +77,26 @@ def test_p_of_many_images_is_that_of_a_t_test():
     assert sign_flip_p(np.ones((40, 1)))[0] == 1 / (statistics.FLIPS + 1)  # never 0
 
 
+def test_a_p_by_holm_does_not_depend_on_who_else_is_compared():
+    generator = np.random.default_rng(0)
+    noise = generator.normal(size=(3, 2, 30)) + np.array([0.5, 0, 0.1])[:, None, None]
+    rows = [
+        Row(
+            index=at,
+            pixels_sha256=b"",
+            mask_sha256=None,
+            hole_ratio=None,
+            scores={name: {"psnr": of[0, at], "l1": of[1, at]} for name, of in zip("abc", noise, strict=True)},
+            weights={},
+        )
+        for at in range(30)
+    ]
+    alone, beside = comparisons(rows, "a", ["b"]), comparisons(rows, "a", ["c", "b"])
+    assert [each.p_holm for each in alone] == [each.p_holm for each in beside if each.second == "b"]
+    assert [each.p_holm for each in alone] == holm(np.array([each.p for each in alone])).tolist()
+    assert any(each.p_holm > each.p for each in alone)
+
+
 def test_holm_is_as_worked_by_hand():
     # sorted 0.01, 0.02, 0.04 times 3, 2, 1: 0.03, 0.04, 0.04; 0.9 stays in place and nothing passes 1
     assert holm(np.array([0.04, 0.01, 0.02])).tolist() == pytest.approx([0.04, 0.03, 0.04])
