@@ -1,5 +1,6 @@
 """The table of scores, from scores.json's record: for the terminal, for a README and for a paper."""
 
+from rich.markup import escape
 from rich.table import Table
 
 from experiments.tables import show
@@ -44,7 +45,8 @@ def cells(record):
 
 
 def best(record):
-    """{metric: names of the rows with the best printed value}; nothing for a metric that has no better end."""
+    """{metric: names of the rows with the best printed value}; nothing for a metric that has no better end, or where no
+    two rows compete."""
     found = {}
     for metric, about in record["metrics"].items():
         if about["better"] is None:
@@ -52,7 +54,8 @@ def best(record):
         values = {row["name"]: row["means"][metric]["value"] for row in record["rows"] if metric in row["means"]}
         pick = max if about["better"] == "higher" else min
         printed = {name: round(value, about["digits"]) for name, value in values.items() if name != "baseline/truth"}
-        found[metric] = {name for name, value in printed.items() if value == pick(printed.values())}
+        if len(printed) > 1:
+            found[metric] = {name for name, value in printed.items() if value == pick(printed.values())}
     return found
 
 
@@ -76,7 +79,7 @@ def notes(record):
 
 def print_scores(record):
     """Rows are candidates, columns metrics with their unit and an arrow to the better end."""
-    table = Table(title=title(record), title_justify="left")
+    table = Table(title=escape(title(record)), title_justify="left")
     table.add_column("", overflow="fold")
     for metric in record["metrics"].values():
         table.add_column(f"{metric['title']}{unit(metric)}{ARROWS[metric['better']]}", justify="right")
@@ -85,7 +88,7 @@ def print_scores(record):
         table.add_column(heading, justify="right")
     digits = [metric["digits"] for metric in record["metrics"].values()]
     for (name, means), *cost in zip(cells(record), *costs.values(), strict=True):
-        table.add_row(name, *map(number, means, digits), *cost)
+        table.add_row(escape(name), *map(number, means, digits), *cost)
     show(table)
     for line in notes(record):
         print(line)
@@ -139,7 +142,7 @@ def print_comparisons(record, seconds):
     shown = [each for each in record["comparisons"] if each["second"] in seconds]
     if not shown:
         return
-    table = Table(title=f"{shown[0]['first']} minus another, same images", title_justify="left")
+    table = Table(title=f"{escape(shown[0]['first'])} minus another, same images", title_justify="left")
     for column in ("", "metric"):
         table.add_column(column, overflow="fold")
     for column in ("difference", "95 % interval", "p", "p (Holm)"):
@@ -148,7 +151,7 @@ def print_comparisons(record, seconds):
         metric = record["metrics"][each["metric"]]
         low, high = (f"{each[end]:+.{metric['digits']}f}" for end in ("low", "high"))
         table.add_row(
-            each["second"],
+            escape(each["second"]),
             f"{metric['title']}{unit(metric)}",
             f"{each['difference']:+.{metric['digits']}f}",
             f"{low} to {high}",
@@ -156,3 +159,4 @@ def print_comparisons(record, seconds):
             f"{each['p_holm']:.4f}",
         )
     show(table)
+    print("p (Holm): for all scores of a pair together.")

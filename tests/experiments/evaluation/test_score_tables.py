@@ -1,4 +1,5 @@
 import copy
+import json
 
 from experiments.evaluation.score_tables import best, latex, latex_table, markdown, print_comparisons, print_scores
 
@@ -81,7 +82,7 @@ def test_markdown_has_a_table_of_all_images_and_of_each_bucket_with_images():
 
 def test_latex_escapes_names_and_has_the_best_value_in_bold():
     text = latex_table(RECORD)
-    assert r"runs/a\_b/best.ckpt & \textbf{20.50 $\pm$ 0.50} & \textbf{3.00} \\" in text
+    assert r"runs/a\_b/best.ckpt & \textbf{20.50 $\pm$ 0.50} & 3.00 \\" in text
     assert r"baseline/grey & 10.00 $\pm$ 1.50 & -- \\" in text and "Protocol 01234567" in text
     assert text.count(r"\begin") == text.count(r"\end") == 2
     assert latex(r"50 % of_{a} & \b~^#$") == (
@@ -106,3 +107,20 @@ def test_comparisons_are_printed_with_signs_and_only_of_the_rows_asked_for(capsy
     assert [cell.strip() for cell in line.split("│")[1:-1]] == [
         "baseline/grey", "PSNR, dB", "+10.50", "+10.00 to +11.00", "0.5000", "0.7500",
     ]  # fmt: skip
+    assert "p (Holm): for all scores of a pair together." in text
+
+
+def test_names_are_no_markup(capsys):
+    name = "runs/[bold]a[/bold][/red].ckpt"
+    record = json.loads(json.dumps(RECORD).replace("runs/a_b/best.ckpt", name))
+    print_scores(record)
+    print_comparisons(record, ["baseline/grey"])
+    record["comparisons"][0] |= {"first": "baseline/grey", "second": name}
+    print_comparisons(record, [name])
+    assert capsys.readouterr().out.count(name) == 3
+
+
+def test_a_lone_row_is_not_the_best():
+    record = copy.deepcopy(RECORD)
+    record["rows"][1]["name"] = "baseline/truth"
+    assert best(record) == {} and "textbf" not in latex_table(record)
