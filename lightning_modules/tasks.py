@@ -38,6 +38,7 @@ class TaskModule(PaperModule):
 
     headline: Headline
     class_names: list[str] | None = None
+    decoding: tuple[str, ...] = ()  # settings that act when it answers, which a checkpoint may be scored with others of
     names_scenes = False  # whether there is `scene_probabilities(batch)` -> (B,N), N in the numbers of the labels
 
     @abstractmethod

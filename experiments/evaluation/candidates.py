@@ -35,6 +35,11 @@ class Candidate:
         return self.module.answer(batch) if self.module is not None else self.baseline.answer(batch, self.data)
 
     @property
+    def weight_bytes(self):
+        """Memory of the network's parameters and buffers."""
+        return 0 if self.module is None else sum(t.nbytes for t in (*self.module.parameters(), *self.module.buffers()))
+
+    @property
     def names_scenes(self):
         return self.module is not None and self.module.names_scenes
 
@@ -92,6 +97,10 @@ def set_decoder(candidate, settings):
     if candidate.module is None or not settings:
         return
     module = candidate.module
+    for key in settings:
+        if key not in module.decoding:
+            known = ", ".join(module.decoding) or "none"
+            raise UserError(f"protocol.decoder does not fit {candidate.name}: no '{key}' among its settings, {known}")
     try:
         module.cfg = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(module.cfg), settings))
     except (OmegaConfBaseException, ValueError) as error:

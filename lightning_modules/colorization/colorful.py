@@ -204,6 +204,7 @@ PUBLISHED = (
 
 class Colorful(ColorizationModule):
     Config = ColorfulConfig
+    decoding = ("temperature",)
 
     def __init__(self, **overrides):
         super().__init__(ColorfulConfig(**overrides))

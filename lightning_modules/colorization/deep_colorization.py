@@ -207,6 +207,7 @@ def luma_histogram(luma):
 
 class DeepColorization(ColorizationModule):
     Config = DeepColorizationConfig
+    decoding = ("refine",)
 
     def __init__(self, **overrides):
         super().__init__(DeepColorizationConfig(**overrides))

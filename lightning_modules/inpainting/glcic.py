@@ -310,6 +310,7 @@ class GLCIC(InpaintingModule):
     """Algorithm 1: C alone for T_C iterations, D alone for T_D, then one step each, D first, on the same batch."""
 
     Config = GLCICConfig
+    decoding = ("postprocess",)
 
     def __init__(self, **overrides):
         super().__init__(GLCICConfig(**overrides))

@@ -1,9 +1,11 @@
 import hashlib
+from dataclasses import fields
 
 import pytest
 import tiny_checkpoints
 import torch
 
+from experiments.config_store import papers
 from experiments.errors import UserError
 from experiments.evaluation.candidates import checkpoint_candidate, load_candidates, require_one_task, set_decoder
 
@@ -65,7 +67,29 @@ def test_a_decoder_setting_replaces_the_checkpoints(files):
     assert type(network.module.cfg) is type(before) and network.module.cfg.width == before.width
 
 
-@pytest.mark.parametrize("settings", [{"temprature": 1}, {"temperature": "warm"}, {"temperature": -1}])
+@pytest.mark.parametrize("settings", [{"width": 64}, {"temprature": 1}, {"_target_": "x"}])
+def test_a_setting_that_does_not_act_when_predicting_is_refused_with_those_that_do(files, settings):
+    with pytest.raises(
+        UserError, match=f"colorization.ckpt: no '{next(iter(settings))}' among its settings, temperature"
+    ):
+        set_decoder(checkpoint_candidate(files["colorization"]), settings)
+    with pytest.raises(UserError, match="inpainting.ckpt: no 'width' among its settings, none"):
+        set_decoder(checkpoint_candidate(files["inpainting"]), {"width": 64})
+
+
+@pytest.mark.parametrize("name", papers())
+def test_the_settings_for_decoding_are_settings_of_the_paper(name):
+    cls = papers()[name][1]
+    assert {field.name for field in fields(cls.Config)} >= set(getattr(cls, "decoding", ()))
+
+
+def test_the_memory_of_a_candidate_is_that_of_its_parameters_and_buffers(files):
+    network, baseline = load_candidates([files["colorization"], "baseline/grey"])
+    assert network.weight_bytes == sum(value.nbytes for value in network.module.state_dict().values())
+    assert baseline.weight_bytes == 0
+
+
+@pytest.mark.parametrize("settings", [{"temperature": "warm"}, {"temperature": -1}])
 def test_a_decoder_setting_that_does_not_fit_is_refused(files, settings):
     with pytest.raises(UserError, match="protocol.decoder does not fit .*colorization.ckpt: .*(temp|warm)"):
         set_decoder(checkpoint_candidate(files["colorization"]), settings)

@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.compose import compose_config, options_of
-from experiments.config_store import papers
+from experiments.config_store import papers, targets
 from experiments.errors import UserError
 from experiments.evaluation.candidates import Candidate, set_decoder
 from experiments.evaluation.metrics import METRICS
@@ -62,7 +62,7 @@ def test_rows_that_are_decoded_alone_fit_the_settings_of_their_paper(name):
     settings = build_settings(config["model"])
 
     class Module:
-        cfg = settings
+        cfg, decoding = settings, targets()[config["model"]["_target_"]].decoding
 
     for row in ablation.rows.values():
         module = Module()
