@@ -28,6 +28,7 @@ class Baseline:
     task: str
     title: str
     answer: Callable
+    needs_train: bool = False  # whether it looks at training images
 
 
 def grey_answer(batch, data):
@@ -76,7 +77,7 @@ def fill_holes(batch, data, fill):
 BASELINES = {
     "truth": Baseline("colorization", "the photograph itself", lambda batch, data: batch["image"]),
     "grey": Baseline("colorization", "grey", grey_answer),
-    "random_colour": Baseline("colorization", "random colours", random_colour),
+    "random_colour": Baseline("colorization", "random colours", random_colour, needs_train=True),
     "mean_fill": inpainting("mean colour", mean_fill),
     "telea": inpainting("Telea, fast marching", telea),
     "navier_stokes": inpainting("Navier-Stokes (OpenCV)", navier_stokes),  # by name: see ops/classical.py

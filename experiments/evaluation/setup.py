@@ -26,6 +26,7 @@ class Setup:
     config: dict
     candidates: list[Candidate]  # those that were asked for, then the protocol's baselines
     named: list[str]  # of those that were asked for
+    absent: dict[str, str]  # {name: why} of the protocol's baselines that cannot answer on this data
     data: ImageDataModule
 
 
@@ -45,10 +46,12 @@ def prepare(overrides):
     data = build(config["data"], "data")
     data.seed = config["seed"]
     require_all_there(data, data.dataset(config["split"]))  # a wrong root fails here
+    absent = without_training_images(candidates, named, data)
+    candidates = [candidate for candidate in candidates if candidate.name not in absent]
     for candidate in candidates:
         set_decoder(candidate, config["protocol"]["decoder"])
         candidate.data = data
-    return Setup(config=config, candidates=candidates, named=named, data=data)
+    return Setup(config=config, candidates=candidates, named=named, absent=absent, data=data)
 
 
 def checkpoint_names(given):
@@ -135,6 +138,8 @@ def check(config, candidate):
         raise UserError(f"protocol.buckets are rising limits of the hole ratio, for inpainting only; got {edges}")
     if not protocol["metrics"]:
         raise UserError(f"protocol.metrics is empty; there are: {', '.join(METRICS[task])}")
+    if config["examples"] < 0:
+        raise UserError(f"examples must be 0 (no page) or more, got {config['examples']}")
     if config["split"] not in SPLITS:
         raise UserError(f"split must be {' or '.join(SPLITS)}, got {config['split']}")
     precision = config["trainer"]["precision"]
@@ -156,6 +161,22 @@ def require_all_there(data, dataset):
     side = dataset.config.crop
     image = torch.zeros(1, 3, side, side, dtype=torch.uint8)
     data.on_after_batch_transfer({"image": image, "index": torch.tensor([last]), "epoch": torch.tensor([0])})
+
+
+def without_training_images(candidates, named, data):
+    """{name: why} of the baselines that look at training images where there are none. DataError for one that was asked
+    for."""
+    absent = {}
+    for candidate in candidates:
+        if candidate.baseline is None or not candidate.baseline.needs_train:
+            continue
+        try:
+            data.dataset("train")
+        except DataError as error:
+            if candidate.name in named:
+                raise
+            absent[candidate.name] = f"it needs training images: {error}"
+    return absent
 
 
 def data_name(data):

@@ -45,7 +45,7 @@ def parser():
     return Parser(
         "evaluate",
         "Score checkpoints and baselines by a protocol. Without data=... it is the data, crop and masks that the\n"
-        "checkpoint was trained with. Any number of processes and any batch size give the same numbers.\n"
+        "checkpoint was trained with. Any number of processes and any batch size give the same scores.\n"
         "`chromafill config list` names the protocols. Networks of metrics are not downloaded: give\n"
         "networks.inception=PATH, networks.alexnet=PATH or networks.vgg16=PATH, or put the files into torch.hub's\n"
         "folder; `chromafill doctor` shows which are there.",
@@ -111,7 +111,7 @@ def finish(setup, found, base, fabric, rows, costs):
         protocol,
         candidates,
         rows,
-        absent=found.absent,
+        absent=found.absent | setup.absent,
         costs=costs,
         set_scores=set_scores(rows, {name: metrics[name] for name in found.metrics}),
     )

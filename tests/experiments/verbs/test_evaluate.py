@@ -294,6 +294,8 @@ def test_an_answer_that_is_no_number_leaves_no_folder(tmp_path, monkeypatch, cap
         ([f"checkpoint={COLOR}", "networks.resnet=random"], "no setting 'networks.resnet'"),
         ([f"checkpoint={COLOR}", "+protocol.decoder.temprature=1"], "protocol.decoder does not fit .*temprature"),
         ([f"checkpoint={COLOR}", "protocol.prior=nowhere.npy"], "protocol.prior: no file at nowhere.npy"),
+        ([f"checkpoint={COLOR}", "+protocol.decoder.width=64"], "no 'width' among its settings, temperature"),
+        ([f"checkpoint={COLOR}", "examples=-1"], "examples must be 0 .no page. or more, got -1"),
         ([f"checkpoint={COLOR}", "spilt=val"], "no setting 'spilt'; nearest: split"),
         ([f"checkpoint={COLOR}", "split=train"], "split must be val or test"),
         ([f"checkpoint={COLOR}", "data.batchsize=2"], "nearest: batch_size"),
@@ -324,6 +326,20 @@ def test_a_list_with_missing_images_is_refused_before_scoring(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "2 of 3 images are not in" in error and "first b.png; put them there, or give a list without them" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_baseline_without_the_training_images_that_it_needs_is_absent_with_the_reason(tmp_path, capsys):
+    (tmp_path / "test").mkdir()
+    for number in range(2):
+        Image.new("RGB", (40, 40), ("red", "blue")[number]).save(tmp_path / "test" / f"{number}.png")
+    words = ["data=folder", f"data.root={tmp_path}", "data.crop=32", "data.workers=0", f"output={tmp_path / 'out'}"]
+    assert evaluate("checkpoint=baseline/grey", *words, "protocol.metrics=[psnr]") == 0
+    record = scores(tmp_path / "out")
+    assert [row["name"] for row in record["rows"]] == ["baseline/grey", "baseline/truth"]
+    assert "it needs training images: Folder: " in record["absent"]["baseline/random_colour"]
+    assert "no baseline/random_colour: it needs training images" in capsys.readouterr().out
+    assert evaluate("checkpoint=baseline/random_colour", *words) == 2
+    assert "are for 'train'" in capsys.readouterr().err
 
 
 def test_a_mask_set_that_does_not_reach_the_last_image_is_refused_before_scoring(tmp_path, capsys):
