@@ -78,7 +78,7 @@ def protocol_record(config, data_name, names, pixel_digests, mask_digests, netwo
 
 
 def scores_record(config, protocol, candidates, rows, *, absent, costs, set_scores):
-    """scores.json as a dict. absent: {metric: why}. Identity of a baseline is None."""
+    """scores.json as a dict. absent: {metric or baseline: why}. Identity of a baseline is None."""
     revision, clean = commit()
     metrics = METRICS[protocol["task"]]
     names = [name for name in config["protocol"]["metrics"] if name not in absent]
@@ -107,6 +107,7 @@ def scores_record(config, protocol, candidates, rows, *, absent, costs, set_scor
             for low, high, of in buckets(rows, config["protocol"]["buckets"])
         ],
         "comparisons": [asdict(each) for each in comparisons(rows, first, others)],
+        "memory": memory_words(costs),
         "command": ["chromafill", *sys.argv[1:]],
         "precision": config["trainer"]["precision"],
         "batch_size": config["data"]["batch_size"],
@@ -164,6 +165,12 @@ def cost_record(costs):
     """Time and memory of the answers alone, without reading images and scoring; memory on a GPU only."""
     peaks = [cost.peak_bytes for cost in costs if cost.peak_bytes is not None]
     return {"seconds_per_image": seconds_per_image(costs), "peak_memory_bytes": max(peaks, default=None)}
+
+
+def memory_words(costs):
+    """What the memory in the rows is, or why there is none."""
+    measured = any(cost.peak_bytes is not None for of in costs.values() for cost in of)
+    return "weights, and the most that one batch took beside them" if measured else "not measured: on a GPU only"
 
 
 def per_image_csv(names, rows):

@@ -70,7 +70,10 @@ def cost_columns(record):
 
 def notes(record):
     """Lines below the table: what the numbers are, and what is absent and why."""
-    lines = ["±: half of the 95 % bootstrap interval over images (not over trainings). ms: time of one answer alone."]
+    lines = [
+        "±: half of the 95 % bootstrap interval over images (not over trainings). ms: time of one answer alone.",
+        f"Memory: {record['memory']}.",
+    ]
     count = record["protocol"]["count"]
     if count < FULL_RANK and "fid" in record["metrics"]:
         lines.append(f"FID of {count} images is biased upwards: compare it at the same count only.")

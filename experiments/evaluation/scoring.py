@@ -39,7 +39,7 @@ class Cost:
 
     images: int = 0
     seconds: float = 0.0
-    peak_bytes: int | None = None  # on a GPU
+    peak_bytes: int | None = None  # of the weights and of what an answer takes beside them; on a GPU
 
     def add(self, images, seconds, peak_bytes):
         self.images, self.seconds = self.images + images, self.seconds + seconds
@@ -81,11 +81,12 @@ class Scorer:
         scores = {}
         for candidate in self.candidates:
             done = self.timed_answer(candidate, batch)
-            pred = self.picture(done, classes=candidate.scenes(batch))
+            pred = self.picture(done, classes=self.scenes(candidate, batch))
             of = {name: metric for name, metric in self.metrics.items() if applies(metric, pred)}
             scores[candidate.name] = {name: metric.score(pred, true).tolist() for name, metric in of.items()}
             if self.features:
                 features[candidate.name] = pred.inception.cpu().numpy()
+            del done, pred  # so that the memory of the next answer is its own
         weights = {name: m.weight(true).tolist() for name, m in self.metrics.items() if m.weight}
         pixels = to_uint8(batch["image"]).cpu()
         ratios = [None] * count if mask is None else hole_ratio(true.mask).tolist()
@@ -102,6 +103,13 @@ class Scorer:
             for place, index in enumerate(batch["index"].tolist())
         ]
 
+    def scenes(self, candidate, batch):
+        """As of Candidate, where a metric asks for them."""
+        if not any(metric.needs == "scenes" for metric in self.metrics.values()):
+            return None
+        with self.precision():
+            return candidate.scenes(batch)
+
     def warm_up(self, batch):
         """Answers the first batch once before any is timed: libraries load and kernels are chosen then."""
         if not self.warm:
@@ -117,12 +125,13 @@ class Scorer:
         if on_gpu:
             torch.cuda.synchronize(image.device)
             torch.cuda.reset_peak_memory_stats(image.device)
+            before = torch.cuda.memory_allocated(image.device)  # images, and the networks of all
         started = time.perf_counter()
         with self.precision():
             done = candidate.answer(batch)
         if on_gpu:
             torch.cuda.synchronize(image.device)
-        peak = torch.cuda.max_memory_allocated(image.device) if on_gpu else None
+        peak = torch.cuda.max_memory_allocated(image.device) - before + candidate.weight_bytes if on_gpu else None
         self.costs[candidate.name].add(len(image), time.perf_counter() - started, peak)
         broken = ~done.isfinite().flatten(1).all(dim=1)
         if broken.any():

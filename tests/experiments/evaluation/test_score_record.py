@@ -17,6 +17,7 @@ from experiments.evaluation.score_record import (
     described,
     evaluation_sha256,
     json_text,
+    memory_words,
     per_image_csv,
     protocol_record,
     scores_record,
@@ -125,6 +126,8 @@ def test_scores_hold_means_intervals_units_and_identity():
     }
     assert (second["name"], second["checkpoint"]) == ("baseline/mean_fill", None)
     assert first["cost"] == {"seconds_per_image": 0.25, "peak_memory_bytes": 7}
+    assert found["memory"] == "weights, and the most that one batch took beside them"
+    assert memory_words({"a": [Cost(images=1, seconds=1.0)]}) == "not measured: on a GPU only"
 
 
 def test_the_first_candidate_is_compared_with_every_other_and_buckets_hold_their_images():

@@ -16,6 +16,7 @@ RECORD = {
     "protocol_sha256": "0123456789abcdef",
     "metrics": {"psnr": PSNR, "fid": FID},
     "absent": {"lpips": "no file"},
+    "memory": "weights and more",
     "rows": [
         {
             "name": "runs/a_b/best.ckpt",
@@ -56,7 +57,11 @@ def test_the_printed_table_shows_units_intervals_the_better_end_and_what_is_abse
         ["runs/a_b/best.ckpt", "20.50 ± 0.50", "3.00", "12.5", "3"],
         ["baseline/grey", "10.00 ± 1.50", "–", "1.0", "0"],
     ]
-    assert "no lpips: no file" in text and "FID of 2 images is biased upwards" in text
+    assert (
+        "no lpips: no file" in text
+        and "Memory: weights and more." in text
+        and "FID of 2 images is biased upwards" in text
+    )
 
 
 def test_memory_is_a_column_only_where_it_was_measured(capsys):

@@ -10,7 +10,7 @@ from datamodules.errors import DataError
 from datamodules.masks.rectangle import Rectangle
 from datamodules.synthetic import Synthetic
 from experiments.evaluation import scoring
-from experiments.evaluation.candidates import load_candidates
+from experiments.evaluation.candidates import Candidate, load_candidates
 from experiments.evaluation.measurable import measurable
 from experiments.evaluation.metrics import METRICS, ImageMetric, Picture
 from experiments.evaluation.scoring import (
@@ -225,3 +225,59 @@ def test_the_hash_of_an_images_pixels_is_that_of_the_file_in_batches_of_any_size
     for size in (1, 7):
         rows = scored(["grey"], scenes(batch_size=size), ["psnr"])
         assert rows[4].pixels_sha256 == expected and len({row.pixels_sha256 for row in rows}) == 7
+
+
+class Namer(torch.nn.Module):
+    """Names scenes by its weight, and keeps the types that it worked in."""
+
+    names_scenes = True
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.types = torch.nn.Linear(8, 8), []
+
+    def answer(self, batch):
+        return batch["image"]
+
+    def scene_probabilities(self, batch):
+        scores = self.linear(torch.ones(len(batch["image"]), 8))
+        self.types.append(scores.dtype)
+        return scores.softmax(1)
+
+
+def test_scenes_are_named_in_the_precision_of_the_answers_and_only_where_a_metric_asks():
+    module = Namer()
+    for metrics in (["psnr"], ["psnr", "scene_top1"]):
+        scorer = Scorer(
+            [Candidate(name="a.ckpt", task="colorization", module=module)],
+            metrics,
+            precision=lambda: torch.autocast("cpu", torch.bfloat16),
+        )
+        rows, _ = scoring.score_split(OneProcess(), scenes(), "test", scorer)
+        assert list(rows[0].scores["a.ckpt"]) == metrics
+    assert module.types == 3 * [torch.bfloat16]  # of the second evaluation's batches
+
+
+@pytest.mark.gpu
+def test_the_memory_of_a_candidate_is_its_own_beside_others():
+    class Large(torch.nn.Module):
+        names_scenes = False
+
+        def __init__(self, size):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(size << 20))  # 4 bytes each
+
+        def answer(self, batch):
+            taken = torch.zeros(self.weight.numel() // 2, device=self.weight.device)
+            return batch["image"] + taken[0]
+
+    class Fabric(OneProcess):
+        def to_device(self, batch):
+            return {key: value.cuda() for key, value in batch.items()}
+
+    small, large = (Candidate(name=f"{s}", task="colorization", module=Large(s).cuda()) for s in (8, 64))
+    peaks = []
+    for of in ([small], [large, small]):
+        _, costs = scoring.score_split(Fabric(), scenes(), "test", Scorer(of, ["psnr"]))
+        peaks.append(costs["8"][0].peak_bytes)
+    assert peaks[0] == peaks[1] and 48 << 20 <= peaks[0] < 50 << 20  # 32 MiB of weights, 16 beside them
