@@ -5,12 +5,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from datamodules.base import printable
 from experiments.errors import UserError
 from experiments.turing.design import PRACTICE
 from experiments.turing.study import FORMAT, study_id
 
 SIDES = ("left", "right")
-NUMBER = (int, float)
+LONGEST = 1e9  # seconds that a picture is shown or an answer takes
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # of a participant, as the page takes it
 
 
@@ -41,7 +42,7 @@ def read_json(path):
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged or no JSON: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
         raise UserError(f"{path} holds no JSON object")
@@ -97,7 +98,7 @@ def read_session(manifest, path):
         seen.add(pair["id"])
         trials.append(trial(where, record, pair))
     return Session(
-        file=str(path),
+        file=printable(str(path)),
         participant=participant,
         session=value(path, answers, "session", str),
         page=page,
@@ -111,15 +112,23 @@ def trial(where, record, pair):
     if answer not in SIDES:
         raise UserError(f"{where}: the answer must be left or right, got {answer!r}")
     exposure = value(where, record, "exposure", list)
-    if len(exposure) != 2 or not all(isinstance(each, NUMBER) for each in exposure):
-        raise UserError(f"{where}: exposure must be two numbers of seconds, got {exposure}")
+    if len(exposure) != 2 or not all(map(is_time, exposure)):
+        raise UserError(f"{where}: exposure must be two numbers of seconds")
+    response = record.get("response")
+    if not is_time(response):
+        raise UserError(f"{where}: 'response' is missing or not as the page writes it")
     return Trial(
         role=pair["role"],
         image=pair["image"],
         fooled=record[answer] != pair["pictures"][pair["fake"]],
         exposure=tuple(exposure),
-        response=value(where, record, "response", NUMBER),
+        response=response,
     )
+
+
+def is_time(found):
+    """Whether a value of JSON, which Python reads with NaN, infinity and integers of any length, is a time."""
+    return isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= LONGEST
 
 
 def value(where, record, key, kind):

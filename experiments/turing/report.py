@@ -5,15 +5,13 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.errors import UserError
+from datamodules.decoding import read_image
+from experiments.evaluation.score_record import write_whole
 from experiments.pages.render import image_uri, render
-from experiments.run_record import commit, write_text
+from experiments.run_record import commit
 from experiments.tables import show
 from experiments.turing.fooling import RESAMPLES, ranked
 
@@ -103,12 +101,11 @@ def turing_json(manifest, result, count):
 
 
 def pair_of(folder, page, image):
-    """(photograph, fake) of a pair as data URIs."""
+    """(photograph, fake) of a pair as data URIs. UnreadableImage where a file is damaged."""
     pair = next(pair for pair in page["pairs"] if pair["image"] == image)
     uris = []
     for place in (1 - pair["fake"], pair["fake"]):
-        pixels = np.asarray(Image.open(folder / f"{page['page']}-{pair['pictures'][place]}.png").convert("RGB"))
-        uris.append(image_uri(torch.from_numpy(pixels.copy()).permute(2, 0, 1)))
+        uris.append(image_uri(read_image(folder / f"{page['page']}-{pair['pictures'][place]}.png")))
     return uris
 
 
@@ -129,14 +126,7 @@ def results_html(manifest, result, count, pictures):
 
 def write_results(folder, pictures, manifest, result, count):
     """turing.json and, where the study's pictures are at hand, turing.html. -> {name: path}."""
-    written = {}
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        if pictures.is_dir():
-            written["page"] = Path(folder) / "turing.html"
-            write_text(written["page"], results_html(manifest, result, count, pictures))
-        written["scores"] = Path(folder) / "turing.json"
-        write_text(written["scores"], turing_json(manifest, result, count))
-    except OSError as error:
-        raise UserError(f"{error.filename}: {error.strerror}") from None
-    return written
+    page = results_html(manifest, result, count, pictures) if pictures.is_dir() else None
+    write_whole(folder, {"turing.html": page, "turing.json": turing_json(manifest, result, count)})
+    written = {"page": Path(folder) / "turing.html", "scores": Path(folder) / "turing.json"}
+    return written if page else {"scores": written["scores"]}

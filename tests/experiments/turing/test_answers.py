@@ -1,4 +1,5 @@
 import json
+import math
 import re
 
 import pytest
@@ -72,6 +73,7 @@ def refused(path, manifest, message):
     [
         ("", " is damaged or no JSON: "),
         ('{"study": ', " is damaged or no JSON: "),
+        (100_000 * "[" + 100_000 * "]", " is damaged or no JSON: "),
         ("[1, 2]", " holds no JSON object"),
         ("{}", " is of study None, not of "),
         ('{"study": "0123456789abcdef"}', " is of study 0123456789abcdef, not of "),
@@ -106,6 +108,14 @@ def test_bytes_that_are_no_text_and_a_missing_file_are_refused(tmp_path, manifes
         (lambda answers: answers["trials"][3].update(answer="up"), ": trial 4: the answer must be left or right"),
         (lambda answers: answers["trials"][3].update(answer=[1]), ": trial 4: the answer must be left or right"),
         (lambda answers: answers["trials"][3].update(exposure=[1]), ": trial 4: exposure must be two numbers"),
+        (lambda answers: answers["trials"][3].update(exposure=[1, 10**400]), ": trial 4: exposure must be two numbers"),
+        (
+            lambda answers: answers["trials"][3].update(exposure=[math.inf, 1]),
+            ": trial 4: exposure must be two numbers",
+        ),
+        (lambda answers: answers["trials"][3].update(exposure=[-1, True]), ": trial 4: exposure must be two numbers"),
+        (lambda answers: answers["trials"][3].update(response=math.nan), ": trial 4: 'response' is missing or not"),
+        (lambda answers: answers["trials"][3].update(response=10**400), ": trial 4: 'response' is missing or not"),
         (lambda answers: answers["trials"][3].update(response=None), ": trial 4: 'response' is missing"),
         (lambda answers: answers["trials"].append(answers["trials"][3]), ": trial 13: pair .* was answered before"),
     ],

@@ -1,12 +1,14 @@
 import base64
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from turing_studies import GREY, SMALL, run, session
 
+from datamodules.errors import UnreadableImage
 from experiments.errors import UserError
 from experiments.turing.answers import read_manifest, read_sessions
 from experiments.turing.fooling import Rule, judge
@@ -85,5 +87,25 @@ def test_without_the_pictures_the_scores_are_written_all_the_same(judged, tmp_pa
 
 def test_a_folder_that_cannot_be_made_is_one_line(judged, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file: File exists$|file/out: Not a directory$"):
+    with pytest.raises(UserError, match="file/out cannot be written: Not a directory$"):
         write_results(tmp_path / "file" / "out", tmp_path / "pictures", *judged, 2)
+
+
+def test_a_picture_that_is_damaged_is_named_and_nothing_is_written(study, judged, tmp_path):
+    shutil.copytree(study / "pictures", tmp_path / "pictures")
+    for picture in (tmp_path / "pictures").iterdir():
+        picture.write_bytes(b"none")
+    with pytest.raises(UnreadableImage, match=f"^{tmp_path}/pictures/1-.*png: .*image"):
+        write_results(tmp_path / "out", tmp_path / "pictures", *judged, 2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_page_and_scores_are_written_as_one_whole(study, judged, tmp_path):
+    out = tmp_path / "out"
+    write_results(out, study / "pictures", *judged, 2)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / "turing.json.tmp").mkdir()  # the second of the two cannot be written
+    with pytest.raises(UserError, match="out cannot be written: Is a directory$"):
+        write_results(out, study / "pictures", *judged, 1)
+    assert sorted(before) == ["turing.html", "turing.json"]
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
