@@ -4,9 +4,10 @@ White is above half of the file's range: 1, 255 or 65535, the smallest that hold
 0 and 1 and files of 0 and 255 mean the same. Colours count by their brightness.
 
 `fixed` is for evaluations. Nothing is bent to fit then: a file of another size than the image, and an image beyond the
-last file, are errors unless `resize` and `cycle` allow them, and `count` says how many files a complete set has. The
-12,000 test masks of Partial Convolutions (Liu 2018), 512 x 512 with white holes, on images of 256 x 256:
-`fixed=true resize=true count=12000`, with data.limit=12000 or fewer images.
+last file, are errors unless `resize` and `cycle` allow them, and `count` says how many files a complete set has.
+Without that or data.limit, an evaluation refuses more files than images. The 12,000 test masks of Partial
+Convolutions (Liu 2018), 512 x 512 with white holes, on images of 256 x 256: `fixed=true resize=true count=12000`, with
+data.limit=12000 or fewer images.
 """
 
 from collections import Counter
@@ -65,6 +66,25 @@ class FromFolder:
             )
         return files
 
+    def require_fit(self, images, height, width, count_matters=True):
+        """DataError where fixed masks are more than `images`, unless `count` says so or `count_matters` is off, or one
+        has another size and `resize` is off. Of the files, headers alone are read."""
+        if not self.fixed:
+            return
+        if len(self.files) > images and self.count is None and count_matters:
+            raise DataError(
+                f"{len(self.files)} mask files in {self.folder} for {images} images, of which image i gets file i; "
+                f"name the folder of their masks, or say with data.masks.count={len(self.files)} that it is meant"
+            )
+        for path in [] if self.resize else self.files[:images]:
+            try:
+                with Image.open(path) as image:
+                    columns, rows = image.size
+            except (OSError, SyntaxError, UnidentifiedImageError) as error:
+                raise UnreadableImage(path, f"not readable as a PNG file ({error})") from error
+            if sorted((rows, columns)) != sorted((height, width)):  # EXIF may turn it
+                raise other_size(path, rows, columns, height, width)
+
     def __call__(self, draws, height, width):
         numbers = self.numbers(draws)
         mask = torch.stack([self.mask(number, height, width, draws.device) for number in numbers.tolist()])  # (B,H,W)
@@ -105,11 +125,7 @@ class FromFolder:
         except (OSError, SyntaxError, UnidentifiedImageError) as error:
             raise UnreadableImage(path, f"not readable as a PNG file ({error})") from error
         if not self.resize and grey.shape != (height, width):
-            raise UnreadableImage(
-                path,
-                f"a mask of {grey.shape[0]} x {grey.shape[1]} for images of {height} x {width}; set data.crop to its "
-                "size, or resize it to the nearest pixel with data.masks.resize=true",
-            )
+            raise other_size(path, *grey.shape, height, width)
         full = next(full for full in (1, 255, 65535) if grey.max() <= full)
         hole = (grey > full / 2) == (self.polarity == "white")
         resized = Image.fromarray(hole.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
@@ -141,3 +157,12 @@ class FromFolder:
         varied = mask.flatten(1).gather(1, (y * width + x).flatten(1)).view_as(mask)
         usable = varied.any(2).any(1) & ~varied.all(2).all(1)
         return torch.where(usable[:, None, None], varied, mask)
+
+
+def other_size(path, rows, columns, height, width):
+    """What is raised for a mask file of another size than the images, height x width."""
+    return UnreadableImage(
+        path,
+        f"a mask of {rows} x {columns} for images of {height} x {width}; set data.crop to its size, or resize it to "
+        "the nearest pixel with data.masks.resize=true",
+    )

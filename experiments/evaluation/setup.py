@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from datamodules.base import ImageDataModule
 from datamodules.errors import DataError
+from datamodules.masks.from_folder import FromFolder
 from experiments.compose import build, compose_with_choices, first_line, settings_given
 from experiments.config_store import data_sets, node, path_of, targets
 from experiments.errors import UserError, nearest
@@ -150,15 +151,17 @@ def check(config, candidate):
 
 
 def require_all_there(data, dataset):
-    """DataError where images of the split are listed but are not there, or the last has no mask, before an hour of
-    scoring has passed."""
+    """DataError where images of the split are listed but are not there, the last has no mask, or a set of masks is not
+    theirs, before an hour of scoring has passed."""
     missing, last = dataset.source.missing(len(dataset)), len(dataset) - 1
     if missing:
         raise DataError(
             f"{len(missing)} of {len(dataset)} images are not in {dataset.source.root}, first {missing[0]};"
             " put them there, or give a list without them"
         )
-    side = dataset.config.crop
+    side, masks = dataset.config.crop, dataset.config.masks
+    if isinstance(masks, FromFolder):
+        masks.require_fit(len(dataset), side, side, count_matters=dataset.config.limit is None)
     image = torch.zeros(1, 3, side, side, dtype=torch.uint8)
     data.on_after_batch_transfer({"image": image, "index": torch.tensor([last]), "epoch": torch.tensor([0])})
 

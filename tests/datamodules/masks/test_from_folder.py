@@ -206,3 +206,30 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
 def test_impossible_settings_are_refused(tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         FromFolder(folder=str(bars(tmp_path)), **settings)
+
+
+def test_a_fixed_set_must_be_one_of_the_images(tmp_path):
+    folder = str(bars(tmp_path))
+    files = len(FromFolder(folder=folder).files)
+    fixed = FromFolder(folder=folder, fixed=True, resize=True)
+    fixed.require_fit(files, 8, 8)
+    fixed.require_fit(files - 1, 8, 8, count_matters=False)
+    FromFolder(folder=folder, fixed=True, resize=True, count=files).require_fit(files - 1, 8, 8)
+    FromFolder(folder=folder).require_fit(1, 8, 8)  # drawn at random, of any number
+    with pytest.raises(DataError, match=f"{files} mask files in .* for {files - 1} images, .*count={files}"):
+        fixed.require_fit(files - 1, 8, 8)
+
+
+def test_sizes_and_damage_are_found_by_the_headers_of_the_files_that_are_used(tmp_path):
+    folder = bars(tmp_path)
+    paths = FromFolder(folder=str(folder)).files
+    width, height = Image.open(paths[0]).size
+    fixed = FromFolder(folder=str(folder), fixed=True)
+    fixed.require_fit(len(paths), height, width)
+    Image.new("1", (width, height + 1)).save(paths[-1])
+    fixed.require_fit(len(paths) - 1, height, width, count_matters=False)
+    with pytest.raises(UnreadableImage, match=f"{paths[-1].name}: a mask of {height + 1} x {width} for images of"):
+        fixed.require_fit(len(paths), height, width)
+    paths[0].write_bytes(b"none")
+    with pytest.raises(UnreadableImage, match=f"{paths[0].name}: not readable as a PNG file"):
+        fixed.require_fit(len(paths), height, width)

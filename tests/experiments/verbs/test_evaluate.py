@@ -351,6 +351,39 @@ def test_a_mask_set_that_does_not_reach_the_last_image_is_refused_before_scoring
     assert "image 9 has no mask" in error and "data.limit=9" in error and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ([], "12 mask files in .* for 10 images, of which image i gets file i; .* data.masks.count=12"),
+        (["data.masks.cycle=true"], "12 mask files in"),
+        (["data.masks.count=11"], "expected 11 mask files"),
+        (["data.masks.count=12"], None),
+        (["data.limit=10"], None),
+    ],
+)
+def test_a_mask_set_of_another_count_needs_a_word(tmp_path, capsys, own, message):
+    hole = Image.new("1", (32, 32))
+    hole.paste(1, (8, 8, 20, 20))
+    for number in range(12):
+        hole.save(tmp_path / f"{number:02}.png")
+    words = ["masks@data.masks=from_folder", f"data.masks.folder={tmp_path}", "data.masks.fixed=true", *own]
+    words += ["protocol.metrics=[psnr]", "protocol.baselines=[]", f"output={tmp_path / 'out'}"]
+    assert evaluate("checkpoint=baseline/mean_fill", *SCENES, *words) == (2 if message else 0)
+    error = capsys.readouterr().err
+    assert re.search(message, error) if message else "mask files" not in error
+
+
+def test_a_mask_of_another_size_is_found_before_scoring(tmp_path, capsys):
+    for number in range(10):
+        hole = Image.new("1", (32, 40 if number == 7 else 32))
+        hole.paste(1, (8, 8, 20, 20))
+        hole.save(tmp_path / f"{number}.png")
+    words = ["masks@data.masks=from_folder", f"data.masks.folder={tmp_path}", "data.masks.fixed=true"]
+    assert evaluate("checkpoint=baseline/mean_fill", *SCENES, *words, f"output={tmp_path / 'out'}") == 2
+    error = capsys.readouterr().err.strip()
+    assert "7.png: a mask of 40 x 32 for images of 32 x 32" in error and len(error.splitlines()) == 1
+
+
 def test_only_set_scores_give_a_table_without_a_page(tmp_path):
     words = ["protocol.metrics=[fid]", "protocol.baselines=[]", "networks.inception=random", "data.test_count=2"]
     assert main(["evaluate", *CPU[:2], "checkpoint=baseline/grey", *SCENES, *words, f"output={tmp_path}"]) == 0
