@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from datamodules.errors import DataError
+from datamodules.folder import Folder
 from datamodules.randomness import Draws
 from experiments.compose import build, compose_config, settings_given
+from experiments.config_store import path_of
 from experiments.errors import UserError
+from experiments.evaluation.baselines import BASELINES
 from experiments.evaluation.setup import check, compose_evaluation, known_class, prepare, typed
 
 SCENES = [
@@ -67,8 +70,15 @@ def test_every_protocol_composes_and_names_metrics_of_its_task(path, trained_on)
     protocol, data = config["protocol"], config["data"]
     assert protocol["name"] == path.stem and protocol["metrics"] and protocol["baselines"]
     check(config, Trained("x", protocol["task"], {}))
-    if protocol["task"] == "inpainting" and "folder" not in data["masks"]:
-        build(data["masks"], "data.masks")
+    if protocol["task"] == "inpainting":
+        fillers = {name for name, baseline in BASELINES.items() if baseline.task == "inpainting"}
+        assert set(protocol["baselines"]) == fillers and "l1_hole" in protocol["metrics"]
+        if "folder" not in data["masks"]:
+            build(data["masks"], "data.masks")
+
+
+def test_the_protocol_of_a_papers_own_images_does_not_take_those_of_a_checkpoint(trained_on):
+    assert composed("protocol=context_encoder_centre", data=trained_on)["data"]["_target_"] == path_of(Folder)
 
 
 def test_a_protocol_that_names_its_data_needs_none_from_the_checkpoint(trained_on):

@@ -180,7 +180,9 @@ def test_scores_come_with_their_protocol_and_the_checkpoints_identity(capsys):
     assert len(network["checkpoint"]["sha256"]) == 64
     assert (network["checkpoint"]["iteration"], network["checkpoint"]["experiment"]) == (7, "custom")
     assert network["means"].keys() == record["metrics"].keys() == trivial["means"].keys()
-    assert [row["name"] for row in classical] == ["baseline/telea", "baseline/navier_stokes", "baseline/biharmonic"]
+    assert [row["name"] for row in classical] == [
+        f"baseline/{name}" for name in ("telea", "navier_stokes", "biharmonic", "push_pull")
+    ]
     assert record["metrics"]["psnr_hole"]["unit"] == "dB" and record["metrics"]["psnr_hole"]["better"] == "higher"
     assert "networks.inception=PATH" in record["absent"]["fid"]
     assert record["versions"]["torch"] == version("torch")
