@@ -1,10 +1,13 @@
 """Pages in a real headless Chromium; a test is skipped, with the reason, where there is none."""
 
+import io
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -28,3 +31,18 @@ def opened(path, *, width=1280, height=900):
         browser.close()
     outside = [url for url in requests if not url.startswith(("file:", "data:", "blob:"))]
     assert not troubles and not outside, (troubles, outside)
+
+
+def seen(page):
+    """What is on the screen, uint8 (H,W,3)."""
+    return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+
+
+def colours(pixels):
+    """How many there are."""
+    return len(np.unique(pixels.reshape(-1, 3), axis=0))
+
+
+def share(pixels, colour, within=12):
+    """Of the pixels that have a colour, as far as a JPEG keeps it."""
+    return (np.abs(pixels.astype(int) - colour).max(axis=-1) <= within).mean()

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from browser import opened
+from browser import colours, opened, seen, share
 
 from experiments.evaluation.examples import Example
 from experiments.evaluation.page import best_value, bucket_of, cost, evaluation_page, verdict
@@ -174,6 +174,15 @@ def test_the_protocol_is_there_in_words_and_as_it_is_stored(page):
         assert fact in text
     stored = json.loads(page.query_selector("pre").text_content())
     assert stored["protocol"] == RECORD["protocol"] and stored["protocol_sha256"] == "ef" * 32
+
+
+def test_something_is_seen_of_it(page):
+    pixels = seen(page)
+    assert pixels.shape == (900, 1280, 3) and colours(pixels) > 50
+    page.click(".card >> nth=0 >> [aria-label='enlarge: tiny']")
+    enlarged = seen(page)
+    for colour in ((0, 0, 200), (0, 120, 0)):  # the answer left of the slider, the truth right of it
+        assert share(enlarged, colour) > 0.02 > share(pixels, colour)
 
 
 # What it does

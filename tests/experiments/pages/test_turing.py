@@ -3,8 +3,10 @@
 import json
 from collections import Counter
 
+import numpy as np
 import pytest
-from browser import opened
+from browser import colours, opened, seen
+from PIL import Image
 from turing_studies import GREY, HOLES, SMALL, Player, run
 
 COVER_ONCE = """() => new MutationObserver((_, observer) => {  // when the next left picture appears
@@ -58,6 +60,20 @@ def some(count, manifest):
 
 
 # Who sees what
+
+
+def test_a_participant_sees_the_page_and_then_the_pictures_of_the_study(tab, tmp_path):
+    long = [*SMALL, "--exposure", "30"]
+    run("make", *GREY, *long, "-o", tmp_path / "study")
+    page = opened_anew(tab, tmp_path / "study")
+    assert seen(page).shape == (900, 1280, 3) and colours(seen(page)) > 50
+    Player(page, json.loads((tmp_path / "study" / "manifest.json").read_text()), None).start("anna")
+    page.wait_for_function("getComputedStyle(at('left')).visibility == 'visible'")
+    name = page.evaluate("session.open")["left"]
+    picture = np.asarray(Image.open(tmp_path / "study" / "pictures" / f"1-{name}.png").convert("RGB"))
+    box = page.locator("#left").bounding_box()
+    top, left = round(box["y"]), round(box["x"])
+    assert colours(picture) > 20 and np.array_equal(seen(page)[top : top + 32, left : left + 32], picture)
 
 
 def test_every_session_has_the_trials_of_the_design_in_an_order_of_its_own(shown, manifest):
