@@ -266,6 +266,15 @@ def test_a_page_of_before_does_not_stay_beside_scores_without_one(tmp_path):
     assert not (tmp_path / "out" / "index.html").exists()
 
 
+def test_a_metric_that_the_first_candidate_lacks_may_be_the_first_of_the_protocol(tmp_path):
+    namer = tmp_path / "namer" / "last.ckpt"
+    untrained(namer, *SCENES, "model=let_there_be_color", "model.width=8", "model.global_side=32", "model.classes=8")
+    words = [f"checkpoint=[{COLOR},{namer}]", "data.test_count=3", "protocol.metrics=[scene_top1,psnr]", "examples=1"]
+    assert evaluate(*words, "protocol.baselines=[]", f"output={tmp_path / 'out'}") == 0
+    assert [list(row["means"]) for row in scores(tmp_path / "out")["rows"]] == [["psnr"], ["scene_top1", "psnr"]]
+    assert "Picked by PSNR" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_an_answer_that_is_no_number_leaves_no_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("experiments.evaluation.candidates.Candidate.answer", lambda self, batch: batch["image"] / 0)
     assert evaluate("checkpoint=baseline/grey", *SCENES, f"output={tmp_path / 'out'}") == 2
