@@ -1,7 +1,10 @@
 """The DataLoader of every data set: what its workers send, and when they end."""
 
+import ctypes
+import multiprocessing
 import os
 import signal
+import sys
 import threading
 from functools import partial
 
@@ -9,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STOPPING = {getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)}
 
 
@@ -39,12 +43,13 @@ class ImageLoader(DataLoader):
 
 
 def obey_only(owner, worker):
-    """Has a worker end on a SIGTERM of the process `owner` alone, as DataLoader and multiprocessing send it to workers
-    that are left.
+    """Has a worker end with the process `owner`, and on a SIGTERM of that process alone, as DataLoader and
+    multiprocessing send it to workers that are left.
 
     Whoever stops a training, as schedulers do, may signal all its processes; but the one that trains saves first, for
     which it may need a batch more. Where nobody tells who sent a signal (macOS, Windows), they do what they always do.
     """
+    end_with(owner)
     if not hasattr(signal, "sigwaitinfo"):
         return
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
@@ -56,6 +61,18 @@ def obey_only(owner, worker):
                 os._exit(0)
 
     threading.Thread(target=wait_for_owner, daemon=True).start()
+
+
+def end_with(owner):
+    """Has a forked worker be killed by Linux in the moment its owner dies.
+
+    It holds the owner's sockets, and while they are open the other processes of a training wait for one that is gone.
+    PyTorch has a worker look for its owner every five seconds; Lightning kills the others before that.
+    """
+    if sys.platform == "linux" and multiprocessing.get_start_method() == "fork":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != owner:
+            os._exit(1)
 
 
 def collated(items):

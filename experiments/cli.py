@@ -70,7 +70,8 @@ def main(argv=None):
     except Exception as error:
         user_errors, failures = library_errors()
         if isinstance(error, user_errors + failures) and "CHROMAFILL_TRACEBACK" not in os.environ:
-            print(f"chromafill {verb}: {error}", file=sys.stderr)
+            if not getattr(error, "printed", False):
+                print(f"chromafill {verb}: {error}", file=sys.stderr)
             return 2 if isinstance(error, user_errors) else 1
         raise
 
@@ -102,6 +103,8 @@ def quiet():
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name in ("lightning.pytorch", "lightning.fabric", "lightning", "httpx", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It kills the process that it is in when another one has failed, and its line may be the last of the run.
+    logging.getLogger("lightning.fabric.strategies.launchers.subprocess_script").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
     warnings.filterwarnings("ignore", category=FutureWarning)
 

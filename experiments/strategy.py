@@ -47,9 +47,13 @@ class AveragedGradients(DDPStrategy):
             return super().reduce(*args, **kwargs)
 
     def on_exception(self, exception):
-        """Leaves the traceback for torchrun to print last, as the cause of the run's end."""
+        """Leaves the traceback for torchrun to print last, as the cause of the run's end. Prints a LostRank before
+        anything is torn down: Lightning kills its first process up to five seconds after it has lost another."""
         super().on_exception(exception)
-        if isinstance(exception, Exception) and not isinstance(exception, LostRank):
+        if isinstance(exception, LostRank):
+            print(exception, file=sys.stderr, flush=True)
+            exception.printed = True
+        elif isinstance(exception, Exception):
             get_error_handler().record_exception(exception)
 
     def training_step(self, *args, **kwargs):

@@ -55,12 +55,12 @@ class Ending:
 
 
 def ending_of(launcher, kind, rank, folder, paper="colorful"):
-    """Trains in two processes, one of which is hit by a fault of watched_rank. folder: a new one, named in no other
-    command line."""
+    """Trains in two processes with loader processes, one of the two hit by a fault of watched_rank. folder: a new one,
+    named in no other command line."""
     folder.mkdir(parents=True)
     mark = folder / "fault"
     task = json.dumps({"fault": [kind, rank, ITERATION, str(mark)]})
-    program = ["-m", PROGRAM, task, *small(paper), f"run_dir={folder / 'run'}"]
+    program = ["-m", PROGRAM, task, *small(paper), "data.workers=2", f"run_dir={folder / 'run'}"]
     commands = LAUNCHERS[launcher](program, free_port())
     outputs = [folder / f"output_{number}" for number in range(len(commands))]
     with ExitStack() as stack:

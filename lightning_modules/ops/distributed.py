@@ -8,7 +8,12 @@ from torch import distributed
 
 
 class LostRank(RuntimeError):
-    """Another process of the run is gone, or has not answered in time. Raised by those that waited for it."""
+    """Another process of the run is gone, or has not answered in time. Raised by those that waited for it.
+
+    printed   whether its line has been printed: when Lightning tears the run down there may be no time left for it
+    """
+
+    printed = False
 
 
 @contextmanager

@@ -80,3 +80,26 @@ def test_a_process_ends_though_a_loader_of_its_is_still_in_use():
     words = [sys.executable, "-c", program, str(Path(__file__).parent), str(Path(__file__).parents[2])]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+KILLED = """
+import multiprocessing, os, signal, sys
+sys.path += sys.argv[1:]
+from test_loader import ImageLoader, Squares
+batches = iter(ImageLoader(Squares(), [[n] for n in range(9)], num_workers=2))
+next(batches)
+print(*(worker.pid for worker in multiprocessing.active_children()), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a process of its parent's death")
+def test_workers_end_in_the_moment_their_owner_is_killed():
+    """PyTorch alone has them end up to five seconds later."""
+    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(Path(__file__).parents[2])]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=60)
+    died = time.monotonic()
+    workers = [Path("/proc", number) for number in done.stdout.split()]
+    while any(worker.is_dir() and " Z " not in (worker / "stat").read_text() for worker in workers):
+        assert time.monotonic() - died < 2
+    assert done.returncode == -signal.SIGKILL and len(workers) == 2

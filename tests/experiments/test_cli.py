@@ -1,3 +1,4 @@
+import logging
 import subprocess
 import sys
 
@@ -72,3 +73,9 @@ def raise_in_doctor(error, monkeypatch):
 def test_the_module_runs_as_a_script():
     done = subprocess.run([sys.executable, "-m", "experiments.cli", "nonsense"], capture_output=True, text=True)
     assert done.returncode == 2 and "no verb 'nonsense'" in done.stderr
+
+
+def test_lightning_may_say_that_it_ends_a_run_and_nothing_else():
+    cli.quiet()
+    log = logging.getLogger("lightning.fabric.strategies.launchers.subprocess_script")
+    assert log.isEnabledFor(logging.INFO) and not logging.getLogger("lightning.fabric").isEnabledFor(logging.WARNING)

@@ -5,15 +5,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 
+from experiments.cli import main
 from experiments.errors import UserError
 from experiments.reliability.rank_deaths import environment, free_port, of_two_nodes
 from experiments.reliability.small_runs import small
 from experiments.strategy import AveragedGradients, process_count
+from experiments.verbs import papers
 from lightning_modules.ops.distributed import LostRank
 from lightning_modules.pretrained.checkpoint import read_checkpoint
 
@@ -98,6 +101,14 @@ def test_a_lost_process_is_one_line_whatever_the_others_were_doing(call, monkeyp
     with pytest.raises(LostRank) as lost:
         getattr(AveragedGradients(), call)(torch.ones(1))
     assert str(lost.value) == expected
+
+
+def test_a_lost_process_is_told_before_the_run_is_torn_down_and_once(capsys, monkeypatch):
+    lost = LostRank("rank 0 waited")
+    AveragedGradients().on_exception(lost)
+    assert capsys.readouterr().err == "rank 0 waited\n"
+    monkeypatch.setattr(papers, "run", Mock(side_effect=lost))
+    assert main(["papers"]) == 1 and capsys.readouterr().err == ""
 
 
 def test_torchrun_is_left_the_traceback_of_the_cause_but_not_of_what_it_caused(tmp_path, monkeypatch):

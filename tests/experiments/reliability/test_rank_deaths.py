@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -35,6 +36,14 @@ def test_a_training_is_not_told_the_place_of_this_process_in_another(monkeypatch
     monkeypatch.setenv("CHROMAFILL_RUN_DIR", "elsewhere")
     assert not {"LOCAL_RANK", "CHROMAFILL_RUN_DIR"} & environment().keys()
     assert environment()["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_named_by_the_others_and_in_the_record_though_its_loaders_outlive_it(tmp_path):
+    ending = ending_of("Lightning", "kill", 1, tmp_path / "run")
+    assert ending.codes == [1] and not ending.left and ending.seconds < 60
+    assert ending.shows("is gone"), ending.outputs[-1][-3000:]
+    assert json.loads((tmp_path / "run" / "run" / "run.json").read_text())["status"] == "failed"
 
 
 @pytest.mark.slow
