@@ -67,7 +67,8 @@ def parameters(settings, trains):
         "ntasks_per_node": tasks,
         "gpus_per_node": settings.gpus or None,
         "cpus_per_task": cores,
-        "srun_args": [f"--cpus-per-task={cores}"],  # srun has not taken it over from sbatch since SLURM 22.05
+        # srun has not taken the first over from sbatch since SLURM 22.05; one failed task is to end the others
+        "srun_args": [f"--cpus-per-task={cores}", "--kill-on-bad-exit=1"],
         "mem": None if settings.memory_gb is None else f"{settings.memory_gb}GB",
         "time": minutes(settings.time),
         "signal_delay_s": settings.notice,

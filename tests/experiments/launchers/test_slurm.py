@@ -52,6 +52,7 @@ def test_a_training_gets_a_task_for_each_gpu_of_each_node_as_lightning_wants(tmp
     assert expected.items() <= found.items() and "array" not in found and found["open-mode"] == "append"
     (srun,) = (line for line in text.splitlines() if line.startswith("srun "))
     assert "--cpus-per-task=6" in srun  # srun does not take it over from sbatch
+    assert "--kill-on-bad-exit=1" in srun
     assert training(settings) == {"trainer.devices": 8, "trainer.num_nodes": 2}
     assert text.endswith("# What each job runs:\n# 0: run it")
 
