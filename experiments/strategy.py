@@ -1,6 +1,7 @@
 """Several processes: which strategy, and how many processes there will be."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -8,12 +9,16 @@ import time
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed
+from torch.distributed.distributed_c10d import _get_default_store
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.errors import UserError
-from lightning_modules.ops.distributed import LostRank, average_over_ranks_, meeting
+from experiments.heartbeat import Heartbeat
+from experiments.run_record import RunRecord
+from lightning_modules.ops.distributed import LostRank, average_over_ranks_, gather_objects, meeting
 
+EXIT = 5.0  # seconds in which a process ends that has nothing left to do
 FIRST_PROCESS = "CHROMAFILL_FIRST_PROCESS"  # its number, for the processes that it starts
 
 
@@ -30,7 +35,13 @@ class AveragedGradients(DDPStrategy):
     could write the checkpoint; between those times they are linear in what is averaged, so nothing is lost.
     """
 
+    heartbeat = None
+
     def configure_ddp(self):
+        require_same_start(self.model)
+        store = _get_default_store().clone()  # a connection of its own, that no collective holds
+        self.heartbeat = Heartbeat(store, self.global_rank, self.world_size, self.end_without)
+        self.heartbeat.start()
         for tensor in self.model.state_dict().values():
             distributed.broadcast(tensor, src=0)
 
@@ -50,11 +61,35 @@ class AveragedGradients(DDPStrategy):
         """Leaves the traceback for torchrun to print last, as the cause of the run's end. Prints a LostRank before
         anything is torn down: Lightning kills its first process up to five seconds after it has lost another."""
         super().on_exception(exception)
+        if self.heartbeat is not None:
+            self.heartbeat.stop(well=not isinstance(exception, Exception))
+            if isinstance(exception, SystemExit) and self.is_global_zero and "SLURM_JOB_ID" in os.environ:
+                time.sleep(EXIT)  # srun kills the others when this one leaves, and its code 75 would be lost for 137
         if isinstance(exception, LostRank):
             print(exception, file=sys.stderr, flush=True)
             exception.printed = True
         elif isinstance(exception, Exception):
             get_error_handler().record_exception(exception)
+
+    def end_without(self, message):
+        """Ends this process, and those that Lightning started from it, while the main thread waits for a lost one."""
+        print(message, file=sys.stderr, flush=True)
+        record = threading.Thread(target=self.record_loss, args=(LostRank(message),), daemon=True)
+        record.start()
+        record.join(EXIT)  # the disk may be out of reach as well
+        self.launcher.kill(signal.SIGKILL)
+        os._exit(1)
+
+    def record_loss(self, lost):
+        trainer = self.lightning_module.trainer
+        for callback in trainer.callbacks:
+            if isinstance(callback, RunRecord):
+                callback.on_exception(trainer, self.lightning_module, lost)
+
+    def teardown(self):
+        if self.heartbeat is not None:
+            self.heartbeat.stop()
+        super().teardown()
 
     def training_step(self, *args, **kwargs):
         output = super().training_step(*args, **kwargs)
@@ -64,6 +99,22 @@ class AveragedGradients(DDPStrategy):
 
     def on_validation_start(self):
         average_over_ranks_(running_statistics(self.model))
+
+
+def require_same_start(module):
+    """UserError where the ranks have resumed from different checkpoints, as they do from folders that are not shared."""
+    starts = {}  # (iteration, samples seen): ranks
+    for rank, start in enumerate(gather_objects((module.iteration, module.samples_seen))):
+        starts.setdefault(start, []).append(str(rank))
+    if len(starts) > 1:
+        found = [
+            f"iteration {iteration} ({samples} samples) on rank {', '.join(ranks)}"
+            for (iteration, samples), ranks in starts.items()
+        ]
+        raise UserError(
+            f"the processes would go on from different checkpoints: {'; '.join(found)}; run_dir must be a folder "
+            "that all machines share, or resume the path of the same file on each"
+        )
 
 
 def end_with_first_process(every=2.0):

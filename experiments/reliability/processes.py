@@ -28,12 +28,13 @@ ALONE = {  # papers whose step is one of its samples alone: settings without whi
 UNEVEN = [(5, 2), (5, 4), (1, 2), (1, 4)]  # validation images, processes
 TRIVIAL = "val/psnr_grey"  # a score of the images alone
 FAULTS = {  # launcher: (kind, rank) of each fault
-    "Lightning": [("kill", 0), ("kill", 1), ("raise", 0), ("raise", 1), ("data", 1)],
-    "torchrun": [("kill", 1), ("raise", 0), ("raise", 1), ("data", 1)],
+    "Lightning": [("kill", 0), ("kill", 1), ("freeze", 1), ("raise", 0), ("raise", 1), ("data", 1)],
+    "torchrun": [("kill", 1), ("freeze", 0), ("freeze", 1), ("raise", 0), ("raise", 1), ("data", 1)],
     "torchrun, two nodes": [("kill", 1), ("raise", 1)],
 }
 CAUSES = {
     "kill": ("is gone", "SIGKILL"),
+    "freeze": ("nothing was heard of rank",),
     "raise": ("Planted: planted by a test of faults (raise)",),
     "data": ("Planted: planted by a test of faults (data)",),
 }

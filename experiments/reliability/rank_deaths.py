@@ -18,6 +18,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 ITERATION = 4  # at which a process dies
 START = 300.0  # seconds until then at most
 MINUTE = 60.0  # from then to the end of everything
+SILENCE = 9.0  # of a frozen process, after which it is lost; 45 in a training that nobody watches
 LAST_LINES = 60  # of the output, where the cause must stand
 TWO = ["trainer.devices=2"]
 
@@ -59,7 +60,7 @@ def ending_of(launcher, kind, rank, folder, paper="colorful"):
     named in no other command line."""
     folder.mkdir(parents=True)
     mark = folder / "fault"
-    task = json.dumps({"fault": [kind, rank, ITERATION, str(mark)]})
+    task = json.dumps({"fault": [kind, rank, ITERATION, str(mark)], "silence": SILENCE})
     program = ["-m", PROGRAM, task, *small(paper), "data.workers=2", f"run_dir={folder / 'run'}"]
     commands = LAUNCHERS[launcher](program, free_port())
     outputs = [folder / f"output_{number}" for number in range(len(commands))]

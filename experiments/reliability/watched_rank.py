@@ -4,8 +4,9 @@ python -m experiments.reliability.watched_rank TASK key=value ..., where TASK is
 
 weights  each rank leaves before.pt (the first rank alone) and rank<r>.pt in this folder: its state at both ends
 frozen   batch norm uses its running statistics, so that a step looks at nothing across the batch of a rank
-fault    [KIND, RANK, ITERATION, MARK]: kill (SIGKILL), raise (in a step), data (in reading an image) or hang;
-         MARK is a file made just before
+fault    [KIND, RANK, ITERATION, MARK]: kill (SIGKILL), freeze (SIGSTOP), raise (in a step), data (in reading an image)
+         or hang; MARK is a file made just before
+silence  seconds after which a rank of which nothing is heard is lost
 """
 
 import json
@@ -20,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from datamodules.base import ImageDataset
 from experiments.cli import main
+from experiments.heartbeat import Heartbeat
 from lightning_modules.base import PaperModule
 
 HOURS = 10_000  # seconds
@@ -34,12 +36,14 @@ def plant(kind, mark):
     Path(mark).touch()
     if kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "freeze":
+        os.kill(os.getpid(), signal.SIGSTOP)
     if kind == "hang":
         time.sleep(HOURS)
     raise Planted(f"planted by a test of faults ({kind})")
 
 
-def before_each_step(module, step, *, weights=None, frozen=False, fault=None):
+def before_each_step(module, step, *, weights=None, frozen=False, fault=None, silence=None):
     """Wraps a module's on_train_batch_start(batch, batch_idx)."""
     if weights and module.iteration == 0 and module.global_rank == 0:
         torch.save(module.state_dict(), Path(weights, "before.pt"))
@@ -59,6 +63,8 @@ def before_each_step(module, step, *, weights=None, frozen=False, fault=None):
 
 def watch(task):
     """Has every paper of this process do what the task says."""
+    if "silence" in task:
+        Heartbeat.every, Heartbeat.silence = task["silence"] / 9, task["silence"]
     begin, end = PaperModule.on_train_batch_start, PaperModule.on_train_end
 
     def on_train_batch_start(module, batch, batch_idx):

@@ -10,11 +10,14 @@ from unittest.mock import Mock
 import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy
+from toys import Flat
 
+from experiments import strategy
 from experiments.cli import main
 from experiments.errors import UserError
 from experiments.reliability.rank_deaths import environment, free_port, of_two_nodes
 from experiments.reliability.small_runs import small
+from experiments.run_record import RunRecord
 from experiments.strategy import AveragedGradients, process_count
 from experiments.verbs import papers
 from lightning_modules.ops.distributed import LostRank
@@ -123,6 +126,45 @@ def test_torchrun_is_left_the_traceback_of_the_cause_but_not_of_what_it_caused(t
         strategy.on_exception(error)
     left = json.loads((tmp_path / "error.json").read_text())["message"]
     assert left["message"] == "ZeroDivisionError: of this rank" and "Traceback" in left["extraInfo"]["py_callstack"]
+
+
+def test_ranks_that_resumed_from_different_checkpoints_do_not_begin(monkeypatch):
+    module = Flat()
+    starts = [(6, 24), (4, 16), (6, 24)]
+    monkeypatch.setattr(strategy, "gather_objects", lambda own: [own, *starts[1:]])
+    expected = (
+        r"different checkpoints: iteration 6 \(24 samples\) on rank 0, 2; iteration 4 \(16 samples\) on rank 1; "
+        "run_dir must be a folder that all machines share, or resume the path of the same file on each$"
+    )
+    module.iteration, module.samples_seen = 6, 24
+    with pytest.raises(UserError, match=expected):
+        strategy.require_same_start(module)
+    starts[1] = (6, 24)
+    strategy.require_same_start(module)
+
+
+def test_under_slurm_the_first_process_of_a_stopped_run_leaves_last(monkeypatch):
+    done, first = [], AveragedGradients()
+    monkeypatch.setattr(strategy.time, "sleep", done.append)
+    monkeypatch.setattr(AveragedGradients, "is_global_zero", True)
+    first.heartbeat = Mock(stop=lambda well: done.append(well))
+    first.on_exception(SystemExit(75))
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    first.on_exception(ZeroDivisionError())
+    first.on_exception(SystemExit(75))
+    assert done == [True, False, True, strategy.EXIT]
+
+
+def test_a_lost_machine_is_recorded_before_the_process_ends(tmp_path, monkeypatch, capsys):
+    ends, record = [], Mock(spec=RunRecord)
+    alone = AveragedGradients()
+    alone._launcher = Mock(kill=ends.append)
+    alone._lightning_module = Mock(trainer=Mock(callbacks=[Mock(), record]))
+    monkeypatch.setattr(strategy.os, "_exit", ends.append)
+    alone.end_without("rank 0 ends: nothing was heard")
+    (_, _, lost), _ = record.on_exception.call_args
+    assert isinstance(lost, LostRank) and str(lost) == capsys.readouterr().err.strip()
+    assert ends == [signal.SIGKILL, 1]
 
 
 CHILD = """
