@@ -40,6 +40,7 @@ class DeviceSettings:
 class TrainerSettings(DeviceSettings):
     """Where and how a training runs."""
 
+    strategy: str = "auto"  # auto | fsdp, several processes that share weights out: for networks too large for one GPU
     sync_batchnorm: bool = False  # batch statistics over all GPUs; each process has its own otherwise
     deterministic: bool = False  # refuse operations whose result varies from run to run
 

@@ -102,7 +102,7 @@ class AveragedGradients(DDPStrategy):
 
 
 def require_same_start(module):
-    """UserError where the ranks have resumed from different checkpoints, as they do from folders that are not shared."""
+    """UserError where ranks have resumed from different checkpoints, as they do from folders that are not shared."""
     starts = {}  # (iteration, samples seen): ranks
     for rank, start in enumerate(gather_objects((module.iteration, module.samples_seen))):
         starts.setdefault(start, []).append(str(rank))
@@ -155,11 +155,3 @@ def process_count(settings):
         gpus = torch.cuda.device_count() if settings["accelerator"] in ("auto", "gpu", "cuda") else 0
         return max(1, gpus)
     raise UserError(f"trainer.devices must be a count, a list of GPU numbers or auto; got {devices}")
-
-
-def strategy_for(settings):
-    """The strategy argument of Lightning's Trainer."""
-    if process_count(settings) * settings["num_nodes"] == 1:
-        return "auto"
-    end_with_first_process()
-    return AveragedGradients()

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import lightning.pytorch as pl
 import torch
 
-from lightning_modules.ops.distributed import average_over_ranks_, world_size
+from lightning_modules.ops.distributed import average_over_ranks_, is_shared_out, own_part, total_norm, world_size
 
 NAMED = 3  # weights that an error names
 
@@ -77,11 +77,11 @@ class PaperModule(pl.LightningModule):
             return
         moving = parameters_with_gradient(optimizer)
         gradients, mean_loss = [p.grad for p in moving], loss.detach().float().clone()
-        average_over_ranks_([*gradients, mean_loss])
-        norm = torch.nn.utils.get_total_norm(gradients)
+        average_over_ranks_([*(gradient for gradient in gradients if not is_shared_out(gradient)), mean_loss])
+        norm = total_norm(gradients)
         # A gradient that overflows under a loss scale is the scaler's business: it skips the step and halves the scale.
         guarded = [norm] if scale <= 1 else []
-        self.require_finite(name, mean_loss, torch.nn.utils.get_total_norm(moving), *guarded)
+        self.require_finite(name, mean_loss, total_norm(moving), *guarded)
         if self.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(moving, self.clip_norm * scale, norm)
         optimizer.step()
@@ -92,11 +92,15 @@ class PaperModule(pl.LightningModule):
         if torch.stack([value.float() for value in (loss, *norms)]).isfinite().all():
             return
         bad = [term for term, value in self.terms.items() if not value.isfinite()]
-        bad += self.named(f"weight {key}" for key, p in self.named_parameters() if not p.isfinite().all())
+        bad += self.named(f"weight {key}" for key, p in self.named_parameters() if not own_part(p).isfinite().all())
         if not bad and not loss.isfinite():
             bad = [f"train/{name}/total of another process"]
         if not bad:
-            where = [key for key, p in self.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+            where = [
+                key
+                for key, p in self.named_parameters()
+                if p.grad is not None and not own_part(p.grad).isfinite().all()
+            ]
             bad = self.named(f"the gradient of train/{name}/total in {key}" for key in where)
         what = ", ".join(bad) or f"the norm of the gradient of train/{name}/total"
         raise NonFiniteError(f"iteration {self.iteration}: {what} is not finite; this step of '{name}' was not taken")

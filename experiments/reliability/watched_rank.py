@@ -23,6 +23,7 @@ from datamodules.base import ImageDataset
 from experiments.cli import main
 from experiments.heartbeat import Heartbeat
 from lightning_modules.base import PaperModule
+from lightning_modules.ops.distributed import whole
 
 HOURS = 10_000  # seconds
 
@@ -45,8 +46,10 @@ def plant(kind, mark):
 
 def before_each_step(module, step, *, weights=None, frozen=False, fault=None, silence=None):
     """Wraps a module's on_train_batch_start(batch, batch_idx)."""
-    if weights and module.iteration == 0 and module.global_rank == 0:
-        torch.save(module.state_dict(), Path(weights, "before.pt"))
+    if weights and module.iteration == 0:
+        state = whole(module.state_dict())
+        if module.global_rank == 0:
+            torch.save(state, Path(weights, "before.pt"))
     if frozen:
         for layer in module.modules():
             if isinstance(layer, _BatchNorm) and layer.track_running_stats:
@@ -73,7 +76,7 @@ def watch(task):
     def on_train_end(module):
         end(module)
         if "weights" in task:
-            torch.save(module.state_dict(), Path(task["weights"], f"rank{module.global_rank}.pt"))
+            torch.save(whole(module.state_dict()), Path(task["weights"], f"rank{module.global_rank}.pt"))
 
     PaperModule.on_train_batch_start, PaperModule.on_train_end = on_train_batch_start, on_train_end
 

@@ -17,7 +17,7 @@ from experiments.errors import UserError
 from experiments.loggers.chosen import logger_names, make_loggers
 from experiments.progress import TrainingProgress
 from experiments.run_record import RunRecord, is_finished, run_folder
-from experiments.strategy import strategy_for
+from experiments.sharded import strategy_for
 from lightning_modules.callbacks.checkpoint_by_iteration import CheckedFiles, CheckpointByIteration
 from lightning_modules.callbacks.nonfinite_batch import NonFiniteBatch
 from lightning_modules.callbacks.record import Record, StopAtIteration
@@ -175,7 +175,7 @@ def make_trainer(config, folder, data, module, checkpoint):
         accelerator=settings["accelerator"],
         devices=settings["devices"] if torch.cuda.is_available() or settings["devices"] != "auto" else 1,
         num_nodes=settings["num_nodes"],
-        strategy=strategy_for(settings),
+        strategy=strategy_for(config),
         precision=settings["precision"],
         sync_batchnorm=settings["sync_batchnorm"],
         deterministic=settings["deterministic"],

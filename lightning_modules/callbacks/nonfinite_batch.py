@@ -6,11 +6,13 @@ import lightning.pytorch as pl
 import torch
 
 from lightning_modules.base import NonFiniteError
+from lightning_modules.ops.distributed import is_shared_out
 
 
 class NonFiniteBatch(pl.Callback):
     """Writes nonfinite_rank<r>.pt when a run ends that way: the batch and the iteration, plain tensors; that of the
-    first rank has the `state_dict` as well, since the weights of that step are in no checkpoint."""
+    first rank has the `state_dict` as well, since the weights of that step are in no checkpoint, but for what is shared
+    out among ranks (FSDP)."""
 
     def __init__(self, folder):
         self.folder, self.batch = Path(folder), None
@@ -22,6 +24,7 @@ class NonFiniteBatch(pl.Callback):
         if isinstance(exception, NonFiniteError):
             tensors = {key: value.cpu() for key, value in self.batch.items() if isinstance(value, torch.Tensor)}
             path = self.folder / f"nonfinite_rank{trainer.global_rank}.pt"
-            weights = {"state_dict": module.state_dict()} if trainer.is_global_zero else {}
+            state = {key: value for key, value in module.state_dict().items() if not is_shared_out(value)}
+            weights = {"state_dict": state} if trainer.is_global_zero else {}
             torch.save(tensors | {"iteration": module.iteration} | weights, path)
             exception.args = (f"{exception}; the batch is in {path}",)

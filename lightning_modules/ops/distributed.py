@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import distributed
+from torch.distributed.tensor import DTensor
 
 
 class LostRank(RuntimeError):
@@ -67,3 +68,30 @@ def gather_to_first(value):
     with meeting():
         distributed.gather_object(value, values, dst=0)
     return values
+
+
+def is_shared_out(tensor):
+    """Whether each rank has a part of it (FSDP); a gradient of that kind is averaged already."""
+    return isinstance(tensor, DTensor)
+
+
+def whole(state):
+    """A tensor, or the containers of some, with what is shared out among ranks (FSDP) put together on each of them."""
+    if is_shared_out(state):
+        with meeting():
+            return state.full_tensor()
+    if isinstance(state, dict):
+        return type(state)((key, whole(value)) for key, value in state.items())
+    if isinstance(state, list):
+        return [whole(value) for value in state]
+    return state
+
+
+def total_norm(tensors):
+    """The norm of all tensors as one vector, whether each rank has them whole or in parts."""
+    return whole(torch.nn.utils.get_total_norm(tensors))
+
+
+def own_part(tensor):
+    """What this rank has of a tensor."""
+    return tensor.to_local() if is_shared_out(tensor) else tensor

@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 from toys import Flat
+from trained_ranks import trained
 
 from experiments import strategy
 from experiments.cli import main
@@ -22,15 +23,6 @@ from experiments.strategy import AveragedGradients, process_count
 from experiments.verbs import papers
 from lightning_modules.ops.distributed import LostRank
 from lightning_modules.pretrained.checkpoint import read_checkpoint
-
-
-def trained(folder, paper, processes, statistics, accumulate=1):
-    """The weights of each rank after a few steps: [state dict of rank 0, ...]."""
-    program = Path(__file__).with_name("ranks.py")
-    command = [sys.executable, program, folder, paper, str(processes), statistics, str(accumulate)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return [torch.load(folder / f"{processes}_rank{rank}.pt", weights_only=True) for rank in range(processes)]
 
 
 @pytest.mark.parametrize("paper", ["colorful", "context_encoder"])

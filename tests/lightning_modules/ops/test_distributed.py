@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from lightning_modules.ops import distributed
-from lightning_modules.ops.distributed import LostRank, average_over_ranks_, gather_objects, gather_to_first, world_size
+from lightning_modules.ops.distributed import (
+    LostRank,
+    average_over_ranks_,
+    gather_objects,
+    gather_to_first,
+    is_shared_out,
+    own_part,
+    total_norm,
+    whole,
+    world_size,
+)
 
 
 def test_one_process_averages_over_itself():
@@ -32,3 +42,10 @@ def test_a_collective_that_a_process_is_missing_from_raises_lost_rank(collective
     monkeypatch.setattr(distributed.distributed, collective, broken)
     with pytest.raises(LostRank, match=r"^rank 1 waited .* \(Connection closed by peer \[127.0.0.1\]:7042\)$"):
         call()
+
+
+def test_what_no_rank_shares_out_is_whole():
+    state = {"step": 3, "values": [torch.tensor([3.0, 4.0]), None]}
+    assert whole(state)["values"][0] is own_part(state["values"][0]) is state["values"][0]
+    assert whole(state)["step"] == 3 and not is_shared_out(state["values"][0])
+    assert total_norm([torch.tensor([3.0]), torch.tensor([4.0])]).item() == 5.0
