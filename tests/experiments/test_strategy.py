@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from unittest.mock import Mock
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy
+from torch import nn
 from toys import Flat
 from trained_ranks import trained
 
@@ -30,6 +32,11 @@ def test_ranks_keep_identical_weights_and_running_statistics(paper, tmp_path):
     first, second = trained(tmp_path, paper, 2, "own")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_four_ranks_with_an_image_each_do_too(tmp_path):
+    first, *others = trained(tmp_path, "colorful", 4, "own")
+    assert all(torch.equal(first[key], other[key]) for other in others for key in first)
 
 
 @pytest.mark.parametrize("paper", ["colorful", "context_encoder"])
@@ -194,6 +201,14 @@ def alive(pid):
         return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_batch_norms_over_all_processes_keep_statistics_that_are_averaged():
+    trainer = pl.Trainer(accelerator="cpu", devices=2, strategy=AveragedGradients(), sync_batchnorm=True, logger=False)
+    network = trainer.strategy._layer_sync.apply(nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)))
+    assert isinstance(network[1], nn.SyncBatchNorm)
+    found = strategy.running_statistics(network)
+    assert [id(each) for each in found] == [id(network[1].running_mean), id(network[1].running_var)]
 
 
 def settings(**changes):
