@@ -87,6 +87,13 @@ def check(config):
     for key in ("iterations", "validate_every", "checkpoint_every", "log_every", "accumulate"):
         if config[key] < 1:
             raise UserError(f"{key} must be at least 1, got {config[key]}")
+    lengths, accumulate = ("iterations", "validate_every", "checkpoint_every"), config["accumulate"]
+    cut = [key for key in lengths if config[key] <= config["iterations"] and config[key] % accumulate]
+    if cut:
+        raise UserError(
+            f"{', '.join(f'{key}={config[key]}' for key in cut)}: must be a multiple of accumulate={accumulate};"
+            " checkpoints and validations lose the gradients of a step that is not complete"
+        )
     logger_names(config["logger"])
     precision = config["trainer"]["precision"]
     if precision not in PRECISIONS:

@@ -25,7 +25,7 @@ class CheckpointByIteration(pl.Callback):
 
     At an iteration that also validates, the checkpoint is taken after the validation, so that a resumed run neither
     repeats nor skips it. Every file holds plain containers and tensors, loads with `weights_only=True`, and carries the
-    composed configuration.
+    composed configuration. None holds gradients: all three lengths are multiples of the module's `accumulate`.
     """
 
     def __init__(self, folder, config, *, every, validate_every, iterations):

@@ -106,7 +106,9 @@ def test_a_finished_run_given_more_iterations_equals_one_that_had_them_from_the_
     assert metrics(whole) == metrics(longer)
 
 
-@pytest.mark.parametrize("more", [[], ["ema_decay=0.9"], ["trainer.precision=bf16-mixed"], ["accumulate=2"]])
+@pytest.mark.parametrize(
+    "more", [[], ["ema_decay=0.9"], ["trainer.precision=bf16-mixed"], ["accumulate=2", "iterations=8"]]
+)
 def test_a_run_killed_and_resumed_equals_one_that_was_not(more, tmp_path, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train(whole, monkeypatch, "iterations=7", *more) == 0
@@ -138,6 +140,11 @@ def test_a_run_killed_after_its_last_checkpoint_is_closed_by_the_same_command(le
     assert read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["iteration"] == 4
 
 
+def test_a_length_that_does_not_come_need_not_fit_the_accumulation(tmp_path, monkeypatch):
+    lengths = ["iterations=3", "validate_every=1000", "checkpoint_every=1000"]
+    assert train(tmp_path, monkeypatch, "accumulate=3", *lengths) == 0
+
+
 def test_a_checkpoint_that_cannot_be_written_is_one_line_and_the_run_goes_on_later(tmp_path, monkeypatch, capsys):
     def full(checkpoint, path):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
@@ -162,6 +169,8 @@ def test_a_folder_with_a_run_in_it_is_not_overwritten(tmp_path, monkeypatch, cap
     ("override", "message"),
     [
         ("iterations=0", "iterations must be at least 1, got 0"),
+        ("accumulate=3 iterations=6", "validate_every=4, checkpoint_every=2: must be a multiple of accumulate=3"),
+        ("accumulate=2 iterations=5", "iterations=5: must be a multiple of accumulate=2"),
         ("logger=tensorbord", "logger: no logger 'tensorbord' here; nearest: tensorboard"),
         ("trainer.devices=two", "trainer.devices must be a count, a list of GPU numbers or auto; got two"),
         ("model.neighbours=0", "model.neighbours must be between 1 and"),
