@@ -32,6 +32,7 @@ class CheckpointByIteration(pl.Callback):
         self.folder, self.config = Path(folder), config
         self.every, self.validate_every, self.iterations = every, validate_every, iterations
         self.best = None  # highest value of the monitor so far
+        self.whole = False  # whether last.ckpt is known to be: this process wrote it, or goes on from it
 
     def setup(self, trainer, module, stage):
         """Removes what a run that was killed while it wrote has left."""
@@ -44,6 +45,13 @@ class CheckpointByIteration(pl.Callback):
 
     def validates(self, iteration):
         return iteration % self.validate_every == 0 or iteration >= self.iterations
+
+    def on_train_start(self, trainer, module):
+        """A run that goes on from another file at its last iteration, as one does that was killed between the best and
+        the last checkpoint, writes the last one here: it has nothing to train."""
+        self.whole = trainer.ckpt_path is not None and Path(trainer.ckpt_path) == self.folder / "last.ckpt"
+        if not self.whole and module.iteration >= self.iterations:
+            self.save(trainer, "last")
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         if self.is_due(module.iteration) and not self.validates(module.iteration):
@@ -58,22 +66,17 @@ class CheckpointByIteration(pl.Callback):
         if self.is_due(module.iteration):
             self.save(trainer, "last")
 
-    def on_train_end(self, trainer, module):
-        """Nothing, but in a run that was killed between the best and the last checkpoint of its only iteration that has
-        any, and went on from the former."""
-        missing = trainer.is_global_zero and not (self.folder / "last.ckpt").exists()
-        if trainer.strategy.reduce_boolean_decision(missing, all=False):
-            self.save(trainer, "last")
-
     def save(self, trainer, name):
-        """All ranks call it; rank 0 writes."""
+        """All ranks call it; rank 0 writes. At any moment one of the files is whole: a last.ckpt that was passed over,
+        being damaged, does not become the previous one."""
         temporary, final = self.folder / f"{name}.ckpt.tmp", self.folder / f"{name}.ckpt"
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
-            if name == "last" and final.exists():
+            if name == "last" and self.whole and final.exists():
                 os.replace(final, self.folder / "previous.ckpt")
             os.replace(temporary, final)
             sync_folder(self.folder)
+        self.whole = self.whole or name == "last"
         trainer.strategy.barrier()
 
     def on_save_checkpoint(self, trainer, module, checkpoint):

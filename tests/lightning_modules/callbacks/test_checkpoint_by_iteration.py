@@ -1,10 +1,13 @@
+import os
+import shutil
+
 import pytest
 import torch
 from toys import Flat, fit, synthetic
 
 from lightning_modules.callbacks.checkpoint_by_iteration import CheckedFiles, CheckpointByIteration
 from lightning_modules.callbacks.record import Record, StopAtIteration
-from lightning_modules.pretrained.checkpoint import CheckpointError, read_checkpoint
+from lightning_modules.pretrained.checkpoint import CheckpointError, newest_valid, read_checkpoint
 
 
 def run(folder, iterations, *, every=2, validate_every=4, resume=None, module=None):
@@ -41,6 +44,58 @@ def test_a_run_that_goes_on_from_the_best_checkpoint_of_its_end_has_a_last_one(t
     run(tmp_path, 4, every=4, resume=tmp_path / "best.ckpt")
     last, best = (read_checkpoint(tmp_path / f"{name}.ckpt") for name in ("last", "best"))
     assert last["iteration"] == 4 and torch.equal(last["state_dict"]["ab"], best["state_dict"]["ab"])
+
+
+@pytest.mark.parametrize("kept", ["previous", "best"])
+def test_no_moment_of_a_run_that_passed_over_damaged_files_is_without_a_whole_one(kept, tmp_path, monkeypatch):
+    """It is killed before each of its renames in turn, and after the last."""
+    whole, left = run(tmp_path / "whole", 10), tmp_path / "left"
+    run(left, 6)
+    for path in left.iterdir():
+        if path.stem != kept:
+            path.write_bytes(b"damaged")
+    renames = 0
+    while True:
+        folder = tmp_path / str(renames)
+        shutil.copytree(left, folder)
+        path, _, _ = newest_valid(folder)
+        assert path.stem == kept
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", killing(os.replace, after=renames))
+            try:
+                run(folder, 10, resume=path)
+                break
+            except Killed:
+                pass
+        path, _, _ = newest_valid(folder)
+        assert path is not None
+        assert torch.equal(run(folder, 10, resume=path).ab, whole.ab)
+        renames += 1
+    assert renames > 3
+
+
+class Killed(BaseException):
+    """Stands for a signal that ends the process at once."""
+
+
+def killing(function, after):
+    """The function, which can be called so often."""
+    calls = iter(range(after))
+
+    def limited(*arguments):
+        if next(calls, None) is None:
+            raise Killed
+        return function(*arguments)
+
+    return limited
+
+
+def test_a_damaged_last_checkpoint_is_replaced_by_a_run_that_has_nothing_to_train(tmp_path):
+    run(tmp_path, 4, every=4)
+    best = tmp_path / "best.ckpt"
+    (tmp_path / "last.ckpt").write_bytes(b"damaged")
+    run(tmp_path, 4, every=4, resume=best)
+    assert newest_valid(tmp_path)[0].name == "last.ckpt"
 
 
 def test_the_trainer_writes_and_reads_files_that_are_checked(tmp_path):
