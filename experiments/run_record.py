@@ -152,7 +152,9 @@ class RunRecord(pl.Callback):
         self.write("running")
 
     def speed(self, module):
-        """Iterations per second since this process began to train."""
+        """Iterations per second since this process began to train; where it has not, those of the one before it."""
+        if module.iteration == self.first_iteration:
+            return self.measured.get("iterations_per_second", 0.0)
         return round((module.iteration - self.first_iteration) / (time.time() - self.started), 3)
 
     def on_validation_end(self, trainer, module):
@@ -168,12 +170,11 @@ class RunRecord(pl.Callback):
     def finish(self, trainer, module, status, **more):
         if not trainer.is_global_zero:
             return
-        trained = module.iteration > self.first_iteration
         self.write(
             status,
             iteration=module.iteration,
             wall_seconds=round(time.time() - self.started, 3),
-            iterations_per_second=self.speed(module) if trained else self.measured.get("iterations_per_second", 0.0),
+            iterations_per_second=self.speed(module),
             peak_memory_bytes=peak_memory(module.device),
             scores=self.measured.get("scores", {}),
             **more,

@@ -36,12 +36,14 @@ PLACES = {  # where the signal comes: the function that is called there, and whi
     "while a checkpoint is looked for": (train, "find_checkpoint", lambda *_: True),
     "when the record is begun": (RunRecord, "on_fit_start", lambda *_: True),
     "in the step of iteration 3": (PaperModule, "manual_backward", lambda module, *_: module.iteration == 3),
+    "before a validation": (PaperModule, "manual_backward", lambda module, *_: module.iteration == 4),
     "in a validation": (TaskModule, "validation_step", lambda module, *_: module.iteration == 4),
     "while a checkpoint is written": (os, "fsync", lambda *_: True),
-}
-AT_THE_END = {
     "in the last step": (PaperModule, "manual_backward", lambda module, *_: module.iteration == 8),
     "in the last validation": (TaskModule, "validation_step", lambda module, *_: module.iteration == 8),
+}
+AT_THE_END = {
+    "after the last validation": (RunRecord, "on_validation_end", lambda *given: given[-1].iteration == 8),
     "when the record is closed": (RunRecord, "on_train_end", lambda *_: True),
 }
 
@@ -119,19 +121,22 @@ def to_loaders_too(name, signum, folder):
 
 
 def two_processes(folder):
-    """The signal to either of two processes, and to both, as clusters do. All leave, one of them with the code."""
+    """The signal to either of two processes, and to both, as clusters do. All leave, one of them with the code. In a
+    validation the first one has two batches, the second one has one."""
     run_two(folder / "whole_two")
-    cases, wrong = {"first": (0,), "second": (1,), "both": (0, 1)}, []
-    for name, ranks in cases.items():
-        stopped = folder / f"stopped_{name}"
-        moment = moment_of("in the step of iteration 3", partial(send, signal.SIGTERM))
+    receivers = {"first": (0,), "second": (1,), "both": (0, 1)}
+    places = ("in the step of iteration 3", "in a validation")
+    cases, wrong = [(place, name) for place in places for name in receivers], []
+    for number, (place, name) in enumerate(cases):
+        stopped, ranks = folder / f"stopped_{number}", receivers[name]
+        moment = moment_of(place, partial(send, signal.SIGTERM))
         codes = run_two(stopped, [moment if rank in ranks else None for rank in (0, 1)])
         status = status_of(stopped)
         codes += run_two(stopped)
         if codes != [EX_TEMPFAIL, 0, 0, 0] or status != "interrupted":
-            wrong.append(f"{name}: exit codes {codes}, run.json: {status}")
+            wrong.append(f"{place}, {name}: exit codes {codes}, run.json: {status}")
         else:
-            wrong += [f"{name}: {each}" for each in differences(folder / "whole_two", stopped)[:1]]
+            wrong += [f"{place}, {name}: {each}" for each in differences(folder / "whole_two", stopped)[:1]]
     what = "SIGTERM to the first of two processes, the second, both, saved and resumed"
     return Finding(what=what, tried=len(cases), held=len(cases) - len(wrong), note="; ".join(wrong))
 

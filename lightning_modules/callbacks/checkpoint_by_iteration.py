@@ -24,14 +24,16 @@ class CheckpointByIteration(pl.Callback):
     """`last.ckpt` every so many iterations and at the end, `previous.ckpt` before it, `best.ckpt` by the monitor.
 
     At an iteration that also validates, the checkpoint is taken after the validation, so that a resumed run neither
-    repeats nor skips it. Every file holds plain containers and tensors, loads with `weights_only=True`, and carries the
-    composed configuration. None holds gradients: all three lengths are multiples of the module's `accumulate`.
+    repeats nor skips it; `validated` tells one that a signal took before (StopOnSignal). Every file holds plain
+    containers and tensors, loads with `weights_only=True`, and carries the composed configuration. None holds
+    gradients: all three lengths are multiples of the module's `accumulate`.
     """
 
     def __init__(self, folder, config, *, every, validate_every, iterations):
         self.folder, self.config = Path(folder), config
         self.every, self.validate_every, self.iterations = every, validate_every, iterations
         self.best = None  # highest value of the monitor so far
+        self.validated = None  # the last iteration that was validated
         self.whole = False  # whether last.ckpt is known to be: this process wrote it, or goes on from it
 
     def setup(self, trainer, module, stage):
@@ -58,6 +60,7 @@ class CheckpointByIteration(pl.Callback):
             self.save(trainer, "last")
 
     def on_validation_end(self, trainer, module):
+        self.validated = module.iteration
         value = trainer.callback_metrics.get(module.monitor)
         improved = value is not None and (self.best is None or value.item() > self.best)
         if improved:
@@ -86,7 +89,7 @@ class CheckpointByIteration(pl.Callback):
         checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False
 
     def state_dict(self):
-        return {"best": self.best}
+        return {"best": self.best, "validated": self.validated}
 
     def load_state_dict(self, state_dict):
-        self.best = state_dict["best"]
+        self.best, self.validated = state_dict["best"], state_dict.get("validated")

@@ -6,6 +6,9 @@ import threading
 from contextlib import contextmanager
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import WeightAveraging
+
+from lightning_modules.ops.distributed import gather_objects
 
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 EX_TEMPFAIL = 75  # sysexits.h: a temporary failure, try again later
@@ -54,9 +57,9 @@ def leaving_at_once():
 class StopOnSignal(pl.Callback):
     """SIGTERM, SIGUSR1 and SIGUSR2, which schedulers send before they take a machine away, end a run with `last.ckpt`.
 
-    The run ends where a checkpoint may be taken: after an iteration that moved the weights, and after its validation
-    where it validates. It is enough that one rank gets the signal. Replaces Lightning's own answers, which save in the
-    middle of a step (SLURM) or not at all, and leave with exit code 0.
+    The run ends after an iteration that moved the weights; where that validates, also between two of its batches, in
+    which case the resumed run begins with the whole validation. It is enough that one rank gets the signal. Replaces
+    Lightning's own answers, which save in the middle of a step (SLURM) or not at all, and leave with exit code 0.
     """
 
     def __init__(self, checkpoints):
@@ -68,23 +71,49 @@ class StopOnSignal(pl.Callback):
         if threading.current_thread() is threading.main_thread():
             for signum in SIGNALS:
                 signal.signal(signum, self.remember)
+        iteration = module.iteration
+        if iteration and self.checkpoints.validates(iteration) and self.checkpoints.validated != iteration:
+            validate(trainer)
 
     def remember(self, signum, frame):
         self.signum = signum
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        if not self.checkpoints.validates(module.iteration):
-            self.stop_if_asked(trainer, module)
+        iteration = module.iteration
+        if not self.checkpoints.validates(iteration) and iteration % module.accumulate == 0 and self.is_asked(trainer):
+            self.stop(trainer, module, saved=self.checkpoints.is_due(iteration))
+
+    def on_validation_start(self, trainer, module):
+        self.shared_batches = min(gather_objects(trainer.num_val_batches[0]))
+        if self.is_asked(trainer):
+            self.stop(trainer, module)
+
+    def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx, dataloader_idx=0):
+        if batch_idx < self.shared_batches and self.is_asked(trainer):
+            for callback in trainer.callbacks:
+                if isinstance(callback, WeightAveraging):
+                    callback.on_validation_epoch_end(trainer, module)  # gives back the weights that train
+            self.stop(trainer, module)
 
     def on_validation_end(self, trainer, module):
-        self.stop_if_asked(trainer, module)
-
-    def stop_if_asked(self, trainer, module):
-        """Called by all ranks at the same iteration."""
         iteration = module.iteration
-        if iteration >= self.checkpoints.iterations or iteration % module.accumulate:
-            return
-        if trainer.strategy.reduce_boolean_decision(self.signum is not None, all=False):
-            if not self.checkpoints.is_due(iteration):
-                self.checkpoints.save(trainer, "last")
-            raise Stopped(self.signum, iteration, EX_TEMPFAIL if trainer.is_global_zero else 0)
+        if iteration < self.checkpoints.iterations and self.is_asked(trainer):
+            self.stop(trainer, module, saved=self.checkpoints.is_due(iteration))
+
+    def is_asked(self, trainer):
+        """Whether any rank has a signal. All of them call it together."""
+        return trainer.strategy.reduce_boolean_decision(self.signum is not None, all=False)
+
+    def stop(self, trainer, module, saved=False):
+        if not saved:
+            self.checkpoints.save(trainer, "last")
+        raise Stopped(self.signum, module.iteration, EX_TEMPFAIL if trainer.is_global_zero else 0)
+
+
+def validate(trainer):
+    """Validates before the first training step, as Lightning does after one."""
+    loop = trainer.fit_loop.epoch_loop.val_loop
+    loop.restarting = False  # from its first batch
+    trainer.validating = True
+    loop.run()
+    trainer.training = True
