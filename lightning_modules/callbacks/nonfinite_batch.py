@@ -7,6 +7,7 @@ import torch
 
 from lightning_modules.base import NonFiniteError
 from lightning_modules.ops.distributed import is_shared_out
+from lightning_modules.pretrained.checkpoint import write_checkpoint
 
 
 class NonFiniteBatch(pl.Callback):
@@ -26,5 +27,9 @@ class NonFiniteBatch(pl.Callback):
             path = self.folder / f"nonfinite_rank{trainer.global_rank}.pt"
             state = {key: value for key, value in module.state_dict().items() if not is_shared_out(value)}
             weights = {"state_dict": state} if trainer.is_global_zero else {}
-            torch.save(tensors | {"iteration": module.iteration} | weights, path)
-            exception.args = (f"{exception}; the batch is in {path}",)
+            try:
+                write_checkpoint(tensors | {"iteration": module.iteration} | weights, path)
+                left = f"the batch is in {path}"
+            except OSError as error:
+                left = f"the batch could not be written to {path}: {error.strerror}"
+            exception.args = (f"{exception}; {left}",)

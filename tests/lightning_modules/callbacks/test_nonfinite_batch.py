@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 import torch
 from toys import Flat, fit, synthetic
@@ -20,6 +22,17 @@ def test_the_batch_that_broke_the_run_is_left_on_disk_and_named(tmp_path):
     assert batch["iteration"] == 3
     assert batch["image"].isnan().nonzero().tolist() == [[1, 0, 0, 0]]
     assert batch["index"].shape == (4,)
+
+
+def test_a_disk_without_room_does_not_hide_what_broke_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(NonFiniteError, match="iteration 3: train/g/l2.*could not be written to .*: No space left"):
+        fit(Planted(), synthetic(6), [NonFiniteBatch(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_other_errors_leave_nothing(tmp_path):
