@@ -49,7 +49,7 @@ def test_metrics_csv_comes_first_and_wandb_brings_the_callback_of_its_end(tmp_pa
     assert [type(logger).__name__ for logger in loggers] == ["MetricsCSV", "Wandb"]
     assert [callback.logger for callback in callbacks] == [loggers[1]]
     loggers, callbacks = make_loggers(CONFIG | {"logger": "none"}, tmp_path, synthetic(4), start=7)
-    assert [logger.start for logger in loggers] == [7] and callbacks == []
+    assert [logger.upto for logger in loggers] == [7] and callbacks == []
 
 
 def test_tensorboard_and_mlflow_are_made_by_name(tmp_path):

@@ -1,4 +1,5 @@
 import csv
+import tracemalloc
 
 import pytest
 
@@ -34,6 +35,28 @@ def test_a_row_that_was_cut_off_is_left_out(cut, tmp_path):
     resumed = MetricsCSV(path, start=11)
     resumed.log_metrics({"loss": 0.5}, 12)
     assert path.read_text() == whole
+
+
+def test_a_run_that_goes_on_with_a_validation_adds_to_the_row_of_its_checkpoint(tmp_path):
+    whole, resumed = tmp_path / "whole.csv", tmp_path / "resumed.csv"
+    first = MetricsCSV(whole), MetricsCSV(resumed)
+    for log in first:
+        for step in range(1, 5):
+            log.log_metrics({"loss": 1 / step}, step)
+    for log in (first[0], MetricsCSV(resumed, start=4)):
+        log.log_metrics({"val/psnr": 20.0}, 4)
+        log.log_metrics({"loss": 0.2}, 5)
+    assert resumed.read_text() == whole.read_text() and rows(whole)[3]["val/psnr"] == "20.0"
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    log = MetricsCSV(tmp_path / "metrics.csv")
+    log.log_metrics({"loss": 0.5}, 1)
+    tracemalloc.start()
+    for step in range(2, 2000):
+        log.log_metrics({"loss": 1 / step}, step)
+    assert tracemalloc.get_traced_memory()[0] < 20_000
+    tracemalloc.stop()
 
 
 def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path):
