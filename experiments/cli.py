@@ -3,8 +3,11 @@
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
+from contextlib import contextmanager, nullcontext
 
 from experiments.errors import UserError, nearest
 
@@ -52,7 +55,8 @@ def main(argv=None):
         print(f"chromafill: no verb '{verb}'{nearest(verb, VERBS)}", file=sys.stderr)
         return 2
     try:
-        module = importlib.import_module(VERBS[verb][0])
+        with leaving_at_once() if verb == "train" else nullcontext():
+            module = importlib.import_module(VERBS[verb][0])
         quiet()
         return module.run(module.parser().parse_args(rest)) or 0
     except UserError as error:
@@ -74,6 +78,22 @@ def main(argv=None):
                 print(f"chromafill {verb}: {error}", file=sys.stderr)
             return 2 if isinstance(error, user_errors) else 1
         raise
+
+
+@contextmanager
+def leaving_at_once():
+    """Inside, a signal that a scheduler sends ends the process with exit code 75, as it does later in a training: the
+    imports take seconds, and there is nothing to save."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [name for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), lambda *_: os._exit(75)) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler or signal.SIG_DFL)
 
 
 def elsewhere(argv):

@@ -43,7 +43,9 @@ def parser():
 
 
 def run(arguments):
-    train(compose_config(arguments.overrides))
+    with leaving_at_once():
+        config = compose_config(arguments.overrides)
+    train(config)
 
 
 def train(config):

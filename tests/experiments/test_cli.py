@@ -1,4 +1,6 @@
 import logging
+import os
+import signal
 import subprocess
 import sys
 
@@ -53,6 +55,19 @@ def test_errors_that_explain_themselves_are_one_line(error, code, monkeypatch, c
     assert cli.main(["doctor"]) == code
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("chromafill doctor: ")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+@pytest.mark.parametrize(("verb", "code"), [("train", 75), ("doctor", None)])
+def test_a_signal_while_a_training_is_imported_asks_for_another_try(verb, code, signum):
+    child = os.fork()
+    if child == 0:
+        signal.signal(signum, signal.SIG_DFL)
+        cli.importlib.import_module = lambda name: os.kill(os.getpid(), signum)
+        cli.main([verb])
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status == (-signum if code is None else code)
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch):
