@@ -16,52 +16,80 @@ from torch import nn
 
 from experiments.processes import began
 from experiments.reliability.finding import Finding
-from experiments.reliability.killed_training import KILLED, Moment, ended, in_step, last_words, run, start
+from experiments.reliability.killed_training import (
+    KILLED,
+    Moment,
+    between_best_and_last,
+    between_phases,
+    between_renames,
+    ended,
+    in_step,
+    in_validation,
+    last_words,
+    run,
+    start,
+    while_writing,
+)
 from experiments.reliability.left_behind import differences
 from experiments.reliability.small_runs import small
 from experiments.run_record import RUN_DIR
 from lightning_modules.base import PaperModule
 from lightning_modules.pretrained.checkpoint import read_checkpoint
 
-SETTINGS = [*small("context_encoder_random"), "ema_decay=0.9"]
+PAPER = "context_encoder_random"
+SETTINGS = [*small(PAPER), "ema_decay=0.9"]
 HALVED = ["trainer.devices=2", "data.batch_size=2"]
-TWO = [*SETTINGS, *HALVED]
 PATIENCE = 30  # seconds for the other process to go
 TOLERANCE = 1e-5  # of the weights, |difference| / |weights| (2-norms)
 
 
 def findings(folder):
-    yield one_of_two(folder)
+    yield one_of_two(folder, planned())
     yield launched(folder)
     yield other_number(folder)
 
 
-def run_two(folder, moments=(None, None), settings=TWO):
+def two(paper):
+    """Settings of a run of two processes."""
+    return [*small(paper), "ema_decay=0.9", *HALVED]
+
+
+def run_two(folder, moments=(None, None), settings=None):
     """Exit codes of two processes that are started from outside, as torchrun does; each may have a moment."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": "2", "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    settings = settings or two(PAPER)
     children = [start(settings, folder, moments[rank], shared | {"LOCAL_RANK": str(rank)}) for rank in (0, 1)]
     return [ended(child) for child in children]
 
 
-def one_of_two(folder):
-    """Either process killed in a step, the other left to notice by itself."""
+def planned():
+    """(paper, rank, moment that it is killed at). The first process writes the checkpoints; epochs have five
+    iterations."""
+    of_either = {PAPER: [in_step(6), in_validation()], "glcic": [between_phases(7)]}
+    cases = [(paper, rank, each) for paper, moments in of_either.items() for each in moments for rank in (0, 1)]
+    return cases + [(PAPER, 0, each) for each in (while_writing(0.5), between_renames(), between_best_and_last())]
+
+
+def one_of_two(folder, cases):
+    """Either process killed, the other left to notice by itself."""
     what, wrong = "two processes, one killed: the other goes, resumed", []
-    run_two(folder / "whole_two")
-    for rank in (0, 1):
-        killed = folder / f"killed_rank_{rank}"
-        moments = [None, None]
-        moments[rank] = in_step(6)
-        codes = run_two(killed, moments)
+    for paper in dict.fromkeys(paper for paper, _, _ in cases):
+        run_two(folder / f"{paper}_whole", settings=two(paper))
+    for number, (paper, rank, moment) in enumerate(cases):
+        killed, moments = folder / f"killed_{number}", [None, None]
+        moments[rank] = moment
+        codes = run_two(killed, moments, two(paper))
         if codes[rank] != KILLED or codes[1 - rank] in (0, None):
-            wrong.append(f"rank {rank} killed: exit codes {codes}")
-            continue
-        codes = run_two(killed)
-        reason = "; ".join(differences(folder / "whole_two", killed)[:3]) if codes == [0, 0] else last_words(killed)
-        wrong += [f"rank {rank} killed: {reason}"] if reason else []
-    return Finding(what=what, tried=2, held=2 - len(wrong), note="; ".join(wrong))
+            reason = f"exit codes {codes}"
+        else:
+            codes = run_two(killed, settings=two(paper))
+            whole = folder / f"{paper}_whole"
+            reason = "; ".join(differences(whole, killed)[:3]) if codes == [0, 0] else last_words(killed)
+        wrong += [f"{paper}, rank {rank} killed {moment.name}: {reason}"] if reason else []
+    return Finding(what=what, tried=len(cases), held=len(cases) - len(wrong), note="; ".join(wrong))
 
 
 def launched(folder):
@@ -85,7 +113,7 @@ def seconds_to_go(folder, rank):
     environment = {key: value for key, value in os.environ.items() if key != RUN_DIR} | {"OMP_NUM_THREADS": "1"}
     with (folder / "output.txt").open("w") as output:
         first = subprocess.Popen(
-            [sys.executable, "-m", "experiments.cli", "train", *TWO, *endless],
+            [sys.executable, "-m", "experiments.cli", "train", *two(PAPER), *endless],
             stdout=output,
             stderr=output,
             env=environment,

@@ -21,7 +21,7 @@ from experiments.reliability.killed_training import (
 from experiments.reliability.kills import LONG
 from experiments.reliability.kills_ranks import run_two
 from experiments.reliability.left_behind import differences
-from experiments.reliability.small_runs import small
+from experiments.reliability.small_runs import PAPERS, small
 from experiments.run_record import RunRecord, is_finished
 from experiments.verbs import train
 from lightning_modules.base import PaperModule
@@ -55,6 +55,7 @@ def findings(effort, folder):
         yield at_places(f"{name}, saved and resumed", PLACES, signum, EX_TEMPFAIL, folder, folder / name)
         yield at_places(f"{name} at the end, finished", AT_THE_END, signum, 0, folder, folder / f"{name}_end")
         yield to_loaders_too(name, signum, folder)
+    yield of_every_paper(effort.papers or PAPERS, folder / "papers")
     yield two_processes(folder)
     yield in_a_row(f"{effort.kills} SIGTERM in a row", effort.kills, folder / "in_a_row")
 
@@ -120,6 +121,19 @@ def to_loaders_too(name, signum, folder):
     return Finding(what=f"{name} to loader processes too", tried=1, held=0 if reason else 1, note=reason or "")
 
 
+def of_every_paper(papers, folder):
+    """In a validation: the resumed run begins with it."""
+    wrong = []
+    for paper in papers:
+        settings, whole = [*small(paper), "ema_decay=0.9"], folder / f"{paper}_whole"
+        seconds_of(settings, whole)
+        moment = moment_of("in a validation", partial(send, signal.SIGTERM))
+        reason = why_not_kept(settings, whole, folder / f"{paper}_stopped", moment, EX_TEMPFAIL)
+        wrong += [f"{paper}: {reason}"] if reason else []
+    what = "SIGTERM in a validation of each paper, saved and resumed"
+    return Finding(what=what, tried=len(papers), held=len(papers) - len(wrong), note="; ".join(wrong))
+
+
 def two_processes(folder):
     """The signal to either of two processes, and to both, as clusters do. All leave, one of them with the code. In a
     validation the first one has two batches, the second one has one."""
@@ -146,7 +160,7 @@ def in_a_row(what, count, folder):
     settings = [*SETTINGS, *LONG]
     seconds = seconds_of(settings, folder / "whole")
     stopped, slowest, stops = folder / "stopped", 0.0, 0
-    for moment in random_moments(count, 2 * seconds / count, seed=1, act=partial(send, signal.SIGTERM)):
+    for moment in random_moments(count, 0.75 * seconds / count, seed=1, act=partial(send, signal.SIGTERM)):
         child = start(settings, stopped, moment)
         begun = time.monotonic()
         code = ended(child)
@@ -157,9 +171,10 @@ def in_a_row(what, count, folder):
         # before the process listens to it, a signal ends it as it ends any
         if code not in (EX_TEMPFAIL, -signal.SIGTERM) or status_of(stopped) == "running":
             note = f"exit code {code}, run.json: {status_of(stopped)}; {last_words(stopped)}"
-            return Finding(what=what, tried=stops, held=stops - 1, note=note)
+            return Finding(what=what, tried=count, held=stops - 1, note=note)
     else:
         run(settings, stopped)
     wrong = differences(folder / "whole", stopped)
+    wrong += [f"it ended after {stops} of {count} signals"] if stops < count else []
     note = "; ".join(wrong[:3]) or f"the slowest attempt took {slowest:.1f} s from its start to its exit"
-    return Finding(what=what, tried=stops, held=0 if wrong else stops, note=note)
+    return Finding(what=what, tried=count, held=0 if wrong else count, note=note)

@@ -1,8 +1,7 @@
 import pytest
 
-from experiments.reliability.finding import Effort
 from experiments.reliability.killed_training import between_phases, in_step, run, while_writing
-from experiments.reliability.kills import each_moment, findings, in_a_row, why_not_equal
+from experiments.reliability.kills import LOADED, each_moment, in_a_row, of_paper, why_not_equal, with_loaders
 from experiments.reliability.small_runs import PAPERS, small
 
 TOY = [*small("deep_colorization"), "ema_decay=0.9"]
@@ -17,7 +16,14 @@ def test_a_gan_killed_between_its_optimisers_and_while_it_writes_ends_as_one_tha
 def test_kills_in_a_row_lose_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("experiments.reliability.kills.LONG", ["iterations=20"])
     finding = in_a_row("toy", TOY, 3, tmp_path)
-    assert finding.held == finding.tried >= 1, finding.note
+    assert (finding.tried, finding.held) == (3, 3), finding.note
+
+
+def test_kills_that_come_after_the_end_of_the_run_have_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.reliability.kills.LONG", ["iterations=20"])
+    monkeypatch.setattr("experiments.reliability.kills.seconds_of", lambda *given: 1000 * (run(*given) + 1))
+    finding = in_a_row("toy", TOY, 3, tmp_path)
+    assert (finding.tried, finding.held) == (3, 0) and "it ended after 1 of 3 kills" in finding.note
 
 
 def test_a_moment_that_does_not_come_does_not_count_as_held(tmp_path):
@@ -34,5 +40,12 @@ def test_a_run_that_ends_otherwise_is_told(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", PAPERS)
 def test_every_paper_ends_as_if_it_had_not_been_killed(paper, tmp_path):
-    for finding in findings(Effort(kills=5, papers=(paper,)), tmp_path):
+    for finding in of_paper(paper, 5, tmp_path):
         assert finding.held == finding.tried > 0, finding
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", LOADED)
+def test_a_run_with_loader_processes_ends_as_if_it_had_not_been_killed(paper, tmp_path):
+    finding = with_loaders(paper, tmp_path)
+    assert finding.held == finding.tried > 0, finding

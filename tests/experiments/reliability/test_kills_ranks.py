@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from experiments.reliability.kills_ranks import launched, noted, one_of_two, other_number, relative_distance, wait_until
+from experiments.reliability.kills_ranks import (
+    launched,
+    noted,
+    one_of_two,
+    other_number,
+    planned,
+    relative_distance,
+    wait_until,
+)
 
 
 def test_two_processes_after_one_see_the_same_samples_and_masks(tmp_path):
@@ -10,9 +18,14 @@ def test_two_processes_after_one_see_the_same_samples_and_masks(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("section", [one_of_two, launched])
-def test_neither_process_outlives_the_other(section, tmp_path):
-    finding = section(tmp_path)
+def test_a_process_of_two_that_is_killed_takes_the_other_along_and_nothing_is_lost(tmp_path):
+    finding = one_of_two(tmp_path, planned())
+    assert (finding.tried, finding.held) == (9, 9), finding.note
+
+
+@pytest.mark.slow
+def test_neither_process_outlives_the_other(tmp_path):
+    finding = launched(tmp_path)
     assert (finding.tried, finding.held) == (2, 2), finding.note
 
 
