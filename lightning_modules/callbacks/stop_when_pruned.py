@@ -9,8 +9,8 @@ class StopWhenPruned(pl.Callback):
     """A file `prune` in the run's folder ends the run as one that has come to its end, with `pruned` set.
 
     The run ends after an iteration that moved the weights, without a validation of its own, or after the validation of
-    that iteration. It has the checkpoints that it would have anyway: nobody is expected to go on with it. It is enough
-    that the first rank sees the file.
+    that iteration. Its last checkpoint is that of its end, as that of any run. It is enough that the first rank sees the
+    file.
     """
 
     def __init__(self, folder, checkpoints):
@@ -32,5 +32,7 @@ class StopWhenPruned(pl.Callback):
             return
         asked = trainer.is_global_zero and self.path.exists()
         if trainer.strategy.reduce_boolean_decision(asked, all=False):
+            if not self.checkpoints.is_due(iteration):
+                self.checkpoints.save(trainer, "last")
             self.pruned = trainer.should_stop = True
             trainer.limit_val_batches = 0  # Lightning validates before such an end otherwise
