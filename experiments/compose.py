@@ -193,7 +193,7 @@ def build(config, where):
     require_types(known[target], config, where)
     try:
         return known[target](**values)
-    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: PyTorch's, of sizes that no memory holds
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:  # the last two: of sizes beyond all memory
         raise UserError(f"{where}: {in_one_line(str(error))}") from error
 
 

@@ -7,10 +7,12 @@ import json
 from abc import abstractmethod
 from dataclasses import dataclass
 from itertools import chain, islice
+from textwrap import shorten
 
 import torch
 
 from lightning_modules.ops.class_maps import colours
+from lightning_modules.pretrained.checkpoint import CheckpointError
 from lightning_modules.pretrained.encoder import build_encoder, trained_encoder, untrained_encoder
 from lightning_modules.tasks import TaskModule
 
@@ -103,9 +105,13 @@ class ClassificationModule(TaskModule):
 
     def set_extra_state(self, state):
         """Called before the states of submodules are loaded, which is when these are made."""
-        recipe = json.loads(bytes(state.tolist()))
-        if recipe != self.recipe:
-            self.use(recipe, build_encoder(recipe["encoder"]))
+        try:
+            recipe = json.loads(bytes(state.tolist()))
+            if recipe != self.recipe:
+                self.use(recipe, build_encoder(recipe["encoder"]))
+        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, RecursionError) as error:
+            reason = shorten(f"{type(error).__name__}: {error}", 200)
+            raise CheckpointError(f"the recipe of {type(self).__name__} cannot be used ({reason})") from None
 
     def train(self, mode=True):
         super().train(mode)

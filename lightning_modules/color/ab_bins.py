@@ -4,7 +4,8 @@ Q = 313 bins, K neighbours, ab (B,2,H,W) not normalised. All arithmetic is float
 """
 
 import json
-from functools import cache
+import math
+from functools import cache, wraps
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,21 @@ CACHED_POINTS = 16384  # encoded at once on a CPU, where larger intermediates wo
 MOST_NEIGHBOURS = 32  # the lookup tables grow with the square of the neighbours
 
 
-@cache
-@torch.inference_mode(False)  # what is kept must serve a training after an evaluation, here and below
+def kept(function):
+    """Has a function of tensors work once for all. What is kept serves a training after an evaluation asked for it
+    first, and a network after one that was made without its numbers."""
+
+    @cache
+    @wraps(function)
+    @torch.inference_mode(False)
+    def on_the_cpu(*arguments):
+        with torch.device("cpu"):
+            return function(*arguments)
+
+    return on_the_cpu
+
+
+@kept
 def gamut_nodes():
     """(23,23) bool, a outer, b inner, from -110 to 110: the grid nodes in the convex hull of the sRGB cube's ab."""
     from scipy.spatial import ConvexHull
@@ -33,8 +47,7 @@ def gamut_nodes():
     return (torch.cartesian_prod(line, line) @ normals.t() + offsets.t() <= 0).all(1).reshape(23, 23)
 
 
-@cache
-@torch.inference_mode(False)
+@kept
 def shared_bins():
     """ab_bins() without the copy, for use in this file."""
     grown = torch.nn.functional.max_pool2d(gamut_nodes()[None].float(), 3, stride=1, padding=1)[0]
@@ -49,8 +62,7 @@ def ab_bins():
     return shared_bins().clone()
 
 
-@cache
-@torch.inference_mode(False)
+@kept
 def candidates(neighbours):
     """The bins that are among the nearest `neighbours` of some point, for each square cell of the ab plane.
 
@@ -80,8 +92,7 @@ def candidates(neighbours):
     return torch.cat(ordered)[:, : torch.cat(possible).max()].t().contiguous(), int(torch.cat(certain).min())
 
 
-@cache
-@torch.inference_mode(False)
+@kept
 def lookup(neighbours, device):
     """candidates() on a device: indices int16 (C, cells), their a and their b float32 (C, cells), certain ones."""
     index, certain = candidates(neighbours)
@@ -178,9 +189,9 @@ def published_prior():
     with accumulate_prior or load the released file.
     """
     a, b = (shared_bins().double() / STEP).unbind(1)
-    peak = torch.tensor(0.2012, dtype=torch.float64)
-    along_a = torch.where(a > 0, (peak / 0.0531).log() * a.abs() ** 0.908, (peak / 0.0491).log() * a.abs() ** 0.664)
-    along_b = torch.where(b > 0, (peak / 0.1083).log() * b.abs() ** 1.05, (peak / 0.0642).log() * b.abs() ** 0.785)
+    to_red, to_green, to_yellow, to_blue = (math.log(0.2012 / share) for share in (0.0531, 0.0491, 0.1083, 0.0642))
+    along_a = torch.where(a > 0, to_red * a.abs() ** 0.908, to_green * a.abs() ** 0.664)
+    along_b = torch.where(b > 0, to_yellow * b.abs() ** 1.05, to_blue * b.abs() ** 0.785)
     return torch.softmax(-along_a - along_b, dim=0).float()
 
 

@@ -15,7 +15,7 @@ how it weighs the two is not known: here their distances are added up.
 
 import math
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice, pairwise, repeat
 from pathlib import Path
 from textwrap import shorten
 
@@ -93,9 +93,10 @@ class PixelNetwork(nn.Module):
 
     def __init__(self, features=128, hidden_layers=3, hidden_share=0.5):
         super().__init__()
-        widths = [features] + hidden_layers * [math.floor(features * hidden_share)]
-        self.hidden = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths, widths[1:], strict=False))
-        self.out = nn.Linear(widths[-1], 2)
+        width = math.floor(features * hidden_share)
+        widths = chain([features], repeat(width, hidden_layers))
+        self.hidden = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+        self.out = nn.Linear(width, 2)
         for layer in self.hidden:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)

@@ -4,13 +4,13 @@ B batch, H W image, D features.
 """
 
 import importlib
-from textwrap import shorten
+from functools import partial
 
 import torch
 
 from lightning_modules.ops.layer_maps import layer_maps, layers_up_to, pooled
 from lightning_modules.pretrained.checkpoint import CheckpointError, read_checkpoint
-from lightning_modules.pretrained.settings import model_settings, named_state
+from lightning_modules.pretrained.settings import model_settings, require_fit
 from lightning_modules.tasks import InpaintingModule, TaskModule
 
 OF_TRAINING = ("init_from", "prior")  # settings that name files which only a training reads
@@ -39,7 +39,7 @@ def build_encoder(settings, seed=0):
         torch.manual_seed(seed)
         try:
             module = cls(**values)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # the last two: of absurd sizes
             raise CheckpointError(f"its settings do not fit this version of {cls.__name__}: {error}") from None
     return module.requires_grad_(False).eval()
 
@@ -52,12 +52,9 @@ def trained_encoder(path, layers, batch):
     """
     checkpoint = read_checkpoint(path)
     settings = model_settings(checkpoint, path)
+    require_fit(partial(build_encoder, settings), checkpoint, path)
     module = build_encoder(settings)
-    try:
-        missing = module.load_state_dict(named_state(checkpoint, path), strict="part" not in checkpoint).missing_keys
-    except RuntimeError as error:
-        mismatch = shorten(str(error).splitlines()[1], 200)
-        raise CheckpointError(f"{path} does not hold the weights of {type(module).__name__}: {mismatch}") from None
+    missing = module.load_state_dict(checkpoint["state_dict"], strict="part" not in checkpoint).missing_keys
     if missing:
         require_loaded(module, missing, layers, batch, f"{path} holds {checkpoint['part']}")
     return module, settings
@@ -76,7 +73,9 @@ def untrained_encoder(path, seed, batches):
     """(the module of a checkpoint as a training would begin with it, its settings): weights of `seed`, scaled on
     `batches` where the paper does so. What its training would have begun with from a file is random, too; networks that
     it does not train are those of the checkpoint."""
-    settings = model_settings(read_checkpoint(path), path)
+    checkpoint = read_checkpoint(path)
+    settings = model_settings(checkpoint, path)
+    require_fit(partial(build_encoder, settings), checkpoint, path)
     files = {key: None for key in OF_TRAINING} | {key: str(path) for key in HELD}
     module = build_encoder(settings | {key: file for key, file in files.items() if settings.get(key) is not None}, seed)
     module.seed = seed

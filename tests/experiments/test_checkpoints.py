@@ -1,9 +1,12 @@
+import time
+
 import pytest
 import torch
 
 from experiments.checkpoints import load_module
 from experiments.compose import compose_config
 from experiments.errors import UserError
+from experiments.reliability.peak import peak_mib
 from lightning_modules.colorization.colorful import Colorful
 from lightning_modules.pretrained.checkpoint import CheckpointError
 
@@ -37,7 +40,7 @@ def test_weights_that_do_not_fit_their_configuration_are_one_line(checkpoint):
     content = torch.load(path, weights_only=True)
     content["config"]["model"]["width"] = 8
     torch.save(content, path)
-    with pytest.raises(UserError, match="does not hold the weights of Colorful: size mismatch"):
+    with pytest.raises(CheckpointError, match="does not hold the weights of Colorful: size mismatch"):
         load_module(path)
 
 
@@ -68,3 +71,40 @@ def test_settings_of_another_type_than_the_papers_are_refused_in_one_line(checkp
     with pytest.raises(UserError, match=f"model: .*{key}|model: .*Value") as error:
         load_module(path)
     assert "\n" not in str(error.value)
+
+
+def nested(levels):
+    value = 8
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("width", "message"),
+    [
+        (256, "does not hold the weights of Colorful: size mismatch"),
+        (10**4, "does not hold the weights of Colorful: size mismatch"),
+        (10**12, "model: "),
+        (nested(14), "holds a configuration of more than 10,000 parts"),
+        (nested(29), "holds a configuration of more than 10,000 parts"),
+    ],
+)
+def test_a_small_file_that_asks_for_much_is_refused_in_little_time_and_memory(checkpoint, width, message):
+    path, _ = checkpoint
+    content = torch.load(path, weights_only=True)
+    content["config"]["model"]["width"] = width
+    torch.save(content, path)
+    memory, began = peak_mib(), time.process_time()
+    with pytest.raises((UserError, CheckpointError), match=message) as error:
+        load_module(path)
+    assert "\n" not in str(error.value)
+    assert time.process_time() - began < 2 and peak_mib() - memory < 100
+
+
+def test_what_the_file_does_not_decide_is_made_as_without_it(checkpoint):
+    path, module = checkpoint
+    loaded, _ = load_module(path)
+    assert {name for name, _ in loaded.named_buffers()} == {name for name, _ in module.named_buffers()}
+    assert all(value.device.type == "cpu" for value in (*loaded.parameters(), *loaded.buffers()))
+    assert loaded.network.model1[0].weight.dtype == torch.float32 and not loaded.network.model_out.weight.requires_grad

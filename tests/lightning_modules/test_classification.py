@@ -1,3 +1,5 @@
+import json
+
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -5,8 +7,10 @@ from tiny_checkpoints import colorizer
 from toys import fit, synthetic
 
 from experiments.checkpoints import load_module
+from experiments.reliability.peak import peak_mib
 from lightning_modules.classification import hits
 from lightning_modules.ops.class_maps import colours
+from lightning_modules.pretrained.checkpoint import CheckpointError
 from lightning_modules.representation.fine_tune import FineTune
 from lightning_modules.representation.linear_probe import LinearProbe
 
@@ -95,6 +99,32 @@ def test_its_checkpoint_needs_the_first_one_no_more(cls, settings, checkpoint, t
     restored, _ = load_module(tmp_path / "last.ckpt")
     assert torch.equal(restored.logits(batch), made.eval().logits(batch))
     assert restored.commonest == made.commonest and restored.class_names == NAMES
+
+
+@pytest.mark.parametrize(
+    "recipe", [b"", b"\xff", b"[]", b"[" * 10**5, b'{"encoder": 3}', b'{"encoder": {"_target_": "os.x"}}']
+)
+@pytest.mark.parametrize(("cls", "settings"), KINDS)
+def test_a_recipe_of_a_stranger_is_refused_in_one_line(cls, settings, checkpoint, recipe):
+    made = module(cls, settings, checkpoint)
+    state = made.state_dict() | {"_extra_state": torch.tensor(list(recipe), dtype=torch.uint8)}
+    with pytest.raises(CheckpointError, match=f"recipe of {cls.__name__} cannot be used") as error:
+        made.load_state_dict(state)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize(("cls", "settings"), KINDS)
+def test_a_small_checkpoint_asks_for_no_large_encoder(cls, settings, checkpoint, tmp_path):
+    state = ready(cls, settings, checkpoint).state_dict()
+    recipe = json.loads(bytes(state["_extra_state"].tolist()))
+    recipe["encoder"]["width"] = 10**4
+    state["_extra_state"] = torch.tensor(list(json.dumps(recipe).encode()), dtype=torch.uint8)
+    model = {"_target_": f"{cls.__module__}.{cls.__name__}"} | settings
+    torch.save({"state_dict": state, "config": {"model": model}, "iteration": 1}, tmp_path / "last.ckpt")
+    memory = peak_mib()
+    with pytest.raises(CheckpointError, match="does not hold the weights of .*: size mismatch for encoder"):
+        load_module(tmp_path / "last.ckpt")
+    assert peak_mib() - memory < 100
 
 
 @pytest.mark.parametrize(("cls", "settings"), KINDS)
