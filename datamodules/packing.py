@@ -20,7 +20,7 @@ from datamodules.encoded_source import EncodedSource
 from datamodules.errors import DataError, UnreadableImage
 from datamodules.file_source import FileSource
 from datamodules.index import pack, save
-from datamodules.shard_manifest import sha256_of
+from datamodules.shard_store import sha256_of, synced
 from datamodules.view import View, pixels_at
 
 LARGEST = 2**32 - 1  # bytes of a shard, whose offsets are uint32
@@ -129,7 +129,9 @@ class ShardWriter(Dataset):
         """Ends a shard and moves it to its place. -> what its record says of the file."""
         (written,) = writer.done()
         about = {"file": f"chunk-0-{number}.bin", "bytes": os.path.getsize(written), "sha256": sha256_of(written)}
+        synced(written)
         os.replace(written, os.path.join(self.folder, about["file"]))
+        synced(self.folder)  # before a record says so
         return about | {"config": writer.get_config()}
 
 
@@ -141,10 +143,12 @@ def chunk_writer(folder, images, number):
 
 
 def replaced(path, text):
-    """Writes a file whole or not at all."""
+    """Writes a file whole or not at all, on the disk once this returns."""
     with open(f"{path}.part", "w", encoding="utf-8") as file:
         file.write(text)
+    synced(f"{path}.part")
     os.replace(f"{path}.part", path)
+    synced(os.path.dirname(path))
 
 
 def stored(source, position, settings):
@@ -226,6 +230,7 @@ def finished(writer, folder):
     if len({record["parts"] for record in shards}) > 1:
         raise DataError(f"some images of '{folder}' have a label map and some have none; pack them apart")
     save(os.path.join(writer.folder, NAMES), pack(kept(writer.source, records)), {}, 0)
+    synced(os.path.join(writer.folder, NAMES))
     chunks = [
         {"filename": each["file"], "chunk_bytes": each["bytes"], "chunk_size": each["images"], "dim": None}
         for each in shards

@@ -10,30 +10,73 @@ train/chunk-0-*.bin LitData's chunks: number of images N and N + 1 offsets, uint
                     the parts
 """
 
-import hashlib
 import json
 import os
-import struct
 
 from datamodules.errors import DataError
-from datamodules.shard_store import MANIFEST
+from datamodules.shard_store import MANIFEST, sha256_of
 
 FORMAT, VERSION = "chromafill-shards", 1
+LARGEST = 2**60  # of any number
+# {key: type} of what is read of the manifest, of a split and of a file
+WHOLE = {"settings": dict, "splits": dict}
+SPLIT = {
+    "images": int,
+    "bytes": int,
+    "semantic": bool,
+    "classes": list | None,
+    "names": dict,
+    "index": dict,
+    "shards": list,
+}
+FILE = {"file": str, "bytes": int, "sha256": str}
 
 
 def parsed(content, where):
-    """The manifest of its bytes. Raises DataError."""
+    """The manifest of its bytes, with all in it that is read. Raises DataError."""
     try:
         manifest = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"Shards: {where}/{MANIFEST} is not JSON: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DataError(f"Shards: {where}/{MANIFEST} is not of format {FORMAT}; was it made by chromafill data pack?")
-    if manifest["version"] != VERSION:
+    if manifest.get("version") != VERSION:
         raise DataError(
-            f"Shards: {where} is of version {manifest['version']}, this reads version {VERSION}; pack it anew"
+            f"Shards: {where} is of version {manifest.get('version')}, this reads version {VERSION}; pack it anew"
         )
+    wrong = next(faults(manifest), None)
+    if wrong is not None:
+        raise DataError(f"Shards: {where}/{MANIFEST} {wrong}; was it made by chromafill data pack?")
     return manifest
+
+
+def faults(manifest):
+    """Yields what is wrong with a manifest. Each is found before anything that only makes sense without it."""
+    yield from lacking(manifest, WHOLE, "the whole")
+    yield from lacking(manifest["settings"], {"side": int}, "the settings")
+    splits = manifest["splits"]
+    for name, entry in splits.items():
+        twin = entry.get("same_as") if isinstance(entry, dict) else None
+        if twin is not None:
+            if not isinstance(twin, str) or not isinstance(splits.get(twin), dict) or "same_as" in splits[twin]:
+                yield f"has no split that '{name}' is the same as"
+            continue
+        yield from lacking(entry, SPLIT, f"the split '{name}'")
+        for each in (entry["names"], entry["index"], *entry["shards"]):
+            yield from lacking(each, FILE, f"a file of '{name}'")
+            if not each["file"].isprintable() or os.path.isabs(each["file"]) or ".." in each["file"].split("/"):
+                yield f"names {each['file']!r}, which is not below its own folder"
+        for each in entry["shards"]:
+            yield from lacking(each, {"images": int}, f"a shard of '{name}'")
+
+
+def lacking(part, kinds, what):
+    """Yields the keys of a part of a manifest whose values are not of their types, or numbers out of all bounds."""
+    for key, kind in kinds.items():
+        value = part.get(key) if isinstance(part, dict) else None
+        known = isinstance(part, dict) and key in part and isinstance(value, kind)
+        if not known or (kind is int and not 0 <= value < LARGEST):
+            yield f"says nothing usable of '{key}' of {what}"
 
 
 def split_of(manifest, split, where):
@@ -42,22 +85,12 @@ def split_of(manifest, split, where):
     name = "val" if split == "test" and "test" not in splits else split
     if name not in splits:
         raise DataError(f"Shards: {where} has no split '{split}'; it has {', '.join(splits)}")
-    entry = splits[splits[name].get("same_as", name)]
-    for file in files_of(entry):
-        if os.path.isabs(file) or ".." in file.split("/"):
-            raise DataError(f"Shards: {where}/{MANIFEST} names {file}, which is not below its own folder")
-    return entry
+    return splits[splits[name].get("same_as", name)]
 
 
 def files_of(entry):
     """{path below the root: bytes} of one split."""
     return {each["file"]: each["bytes"] for each in (entry["names"], entry["index"], *entry["shards"])}
-
-
-def sha256_of(path):
-    """Of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def differences(root, manifest):
@@ -96,5 +129,5 @@ def difference(path, expected):
 def miscounted(path, images):
     """What is wrong with the number of images that a shard says it has, or None."""
     with open(path, "rb") as file:
-        (found,) = struct.unpack("<I", file.read(4))
+        found = int.from_bytes(file.read(4), "little")
     return None if found == images else f"has {found} images instead of {images}"

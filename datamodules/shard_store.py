@@ -31,6 +31,7 @@ WEB = ("http://", "https://")
 CLOUD = ("s3://", "gs://", "azure://", "r2://", "hf://", "local:")
 PAUSES = (1.0, 5.0, 15.0)  # seconds before the second, third and fourth attempt to bring a file
 TIMEOUT = 60.0  # seconds without a byte
+PASSING = (408, 425, 429)  # HTTP codes below 500 that another attempt may not meet
 
 
 class LocalStore:
@@ -42,7 +43,7 @@ class LocalStore:
     def __str__(self):
         return self.root
 
-    def path(self, name, size=None):
+    def path(self, name, size=None, sha256=None):
         return os.path.join(self.root, name)
 
     def manifest(self):
@@ -90,27 +91,32 @@ class RemoteStore:
         self.folder = str(folder / key)
         return content
 
-    def path(self, name, size=None):
-        """The local path of a file that has `size` bytes. Raises DataError where it cannot be brought."""
+    def path(self, name, size, sha256):
+        """The local path of a file of so many bytes and this SHA-256. Raises DataError where it cannot be brought."""
         path = os.path.join(self.folder, name)
         if not os.path.exists(path):
             with cache_errors(self.folder):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with FileLock(f"{path}.lock"):  # of all workers and ranks of this machine one brings it
                     if not os.path.exists(path):
-                        self.fetch(name, path, size)
+                        self.fetch(name, path, size, sha256)
         return path
 
-    def fetch(self, name, path, size):
+    def fetch(self, name, path, size, sha256):
         partial = f"{path}.part"
         with suppress(FileNotFoundError):
             os.unlink(partial)  # of a process that was killed
         bring(f"{self.url}/{name}", partial)
-        if size is not None and os.path.getsize(partial) != size:
+        if os.path.getsize(partial) != size:
             raise DataError(
                 f"Shards: {self.url}/{name} should have {size:,} bytes and has {os.path.getsize(partial):,}; "
                 "was it packed anew, or uploaded in part?"
             )
+        if sha256_of(partial) != sha256:
+            raise DataError(
+                f"Shards: {self.url}/{name} has other bytes (SHA-256) than when it was packed; upload it again"
+            )
+        synced(partial)
         os.replace(partial, path)
 
     def require(self, files):
@@ -124,6 +130,22 @@ class RemoteStore:
             )
         if missing:
             log.info("%.2f GB of %s are brought to %s as they are needed", missing / 1e9, self.url, self.folder)
+
+
+def sha256_of(path):
+    """Of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def synced(path):
+    """Has the bytes of a file or the names in a folder written to the disk, as a rename is not by itself."""
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -164,7 +186,7 @@ def bring(url, path):
 def hopeless(error):
     """Whether another attempt would end the same way."""
     if isinstance(error, HTTPError):
-        return error.code < 500
+        return error.code < 500 and error.code not in PASSING
     return isinstance(error, FileNotFoundError | ImportError)
 
 

@@ -54,13 +54,16 @@ class ShardSource(EncodedSource):
     """The images of one split of a manifest, by position."""
 
     def __init__(self, store, entry):
-        names = store.path(entry["names"]["file"], entry["names"]["bytes"])
+        names = store.path(*described(entry["names"]))
         paths = load(names, trust=True)
         if paths is None or len(paths) != entry["images"]:
             raise DataError(f"Shards: {names} does not hold the names of {entry['images']} images; copy it again")
+        found = sum(each["images"] for each in entry["shards"])
+        if found != entry["images"]:
+            raise DataError(f"Shards: the shards in {store} have {found:,} of {entry['images']:,} images; pack it anew")
         super().__init__(paths, entry["classes"])
         self.store, self.parts = store, 2 if entry["semantic"] else 1
-        self.files = [(each["file"], each["bytes"]) for each in entry["shards"]]
+        self.files = [described(each) for each in entry["shards"]]
         self.ends = np.cumsum([each["images"] for each in entry["shards"]])
 
     def encoded(self, position):
@@ -70,7 +73,13 @@ class ShardSource(EncodedSource):
         file = self.store.path(*self.files[shard])
         start, end = struct.unpack("<2I", stretch(file, 4 + 4 * place, 8, name))
         item = stretch(file, start, max(0, end - start), name)
-        edges = np.cumsum([4 * self.parts, *np.frombuffer(item[: 4 * self.parts], np.uint32)]).tolist()
-        if len(edges) <= self.parts or edges[-1] != len(item):
+        head = 4 * self.parts
+        edges = np.cumsum([head, *struct.unpack_from(f"<{self.parts}I", item.ljust(head, b"\0"))]).tolist()
+        if edges[-1] != len(item):
             raise UnreadableImage(name, f"{file} is damaged at byte {start}")
         return [item[first:last] for first, last in zip(edges, edges[1:], strict=False)]
+
+
+def described(each):
+    """(name, bytes, SHA-256) of a file of the manifest."""
+    return each["file"], each["bytes"], each["sha256"]

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from datamodules.packing import ShardWriter, finished, names_sha256, replaced, write_shards
 from datamodules.shard_manifest import FORMAT, VERSION, differences, files_of, parsed
-from datamodules.shard_store import MANIFEST, LocalStore, store_of
+from datamodules.shard_store import MANIFEST, LocalStore, store_of, synced
 from experiments.errors import UserError
 from experiments.evaluation.mask_sets import require_room
 from experiments.progress import ProgressLines
@@ -83,6 +83,7 @@ def staged(folder, plan):
                 (work / part).mkdir(exist_ok=True)
             yield work / "shards", work / "records"
             os.replace(work / "shards", folder)
+            synced(folder.parent)
         shutil.rmtree(work)
     except Timeout:
         raise UserError(f"another process is packing to {folder}") from None

@@ -8,6 +8,7 @@ import torch
 from packed_shards import write_pictures
 from PIL import Image
 
+from datamodules import packing
 from datamodules.errors import DataError
 from datamodules.folder import Folder
 from datamodules.index import load
@@ -54,6 +55,25 @@ def test_a_stopped_packing_goes_on_with_what_is_missing_and_ends_with_the_same_f
     _, count = written(tmp_path / "stopped", source)
     finished(writer, "train")
     assert count == 3 and contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+
+
+def test_a_shard_is_on_the_disk_before_its_record_is_written(tmp_path, source, monkeypatch):
+    """In the order of a power cut's interest: bytes, name, record's bytes, record's name."""
+    done = []
+    monkeypatch.setattr(packing, "synced", lambda path: done.append(("sync", os.path.basename(path))))
+    replace = os.replace
+    monkeypatch.setattr(
+        os, "replace", lambda *names: (done.append(("name", os.path.basename(names[1]))), replace(*names))
+    )
+    written(tmp_path, source, length=3)
+    assert [name for name in done if name[1] != "0.bin"] == [
+        ("sync", "chunk-0-0.bin"),
+        ("name", "chunk-0-0.bin"),
+        ("sync", "shards"),
+        ("sync", "000000.json.part"),
+        ("name", "000000.json"),
+        ("sync", "records"),
+    ]
 
 
 def test_unreadable_images_are_left_out_and_named(tmp_path):

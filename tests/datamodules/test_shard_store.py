@@ -18,13 +18,13 @@ from datamodules.shards import Shards
 
 
 class Answers(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder, counts what is asked for, and fails for the first `failures` requests."""
+    """Serves a folder, counts what is asked for, and answers the first `failures` requests with `code`."""
 
     def do_GET(self):
         self.server.asked.append(self.path)
         if self.server.failures:
             self.server.failures -= 1
-            return self.send_error(503)
+            return self.send_error(self.server.code)
         return super().do_GET()
 
     def log_message(self, *_):
@@ -38,7 +38,7 @@ def served(tmp_path, monkeypatch):
     packed(tmp_path / "shards", write_pictures(tmp_path / "pictures"))
     handler = partial(Answers, directory=str(tmp_path / "shards"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.asked, server.failures = [], 0
+    server.asked, server.failures, server.code = [], 0, 503
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}", server, tmp_path / "pictures"
@@ -87,13 +87,14 @@ def test_processes_that_need_the_same_shard_bring_it_once(served):
     assert sorted(server.asked[2:]) == sorted({f"/train/chunk-0-{number}.bin" for number in range(6)})
 
 
-def test_a_server_that_fails_for_a_moment_is_asked_again(served, caplog):
+@pytest.mark.parametrize("code", [408, 425, 429, 500, 503])
+def test_a_server_that_fails_for_a_moment_is_asked_again(served, caplog, code):
     url, server, _ = served
-    server.failures = 2
+    server.failures, server.code = 2, code
     assert len(Shards(root=url, crop=16).source("val")) == 4
     assert caplog.text.count("trying again") == 2
     server.failures = 3
-    with pytest.raises(DataError, match="cannot get http://127.0.0.1:.*manifest.json: HTTP Error 503"):
+    with pytest.raises(DataError, match="cannot get http://127.0.0.1:.*manifest.json: HTTP Error"):
         Shards(root=url, crop=16).source("val")
 
 
@@ -120,6 +121,27 @@ def test_a_file_of_another_length_is_refused(served, tmp_path):
     file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(DataError, match="chunk-0-0.bin should have .* bytes and has .*; was it packed anew"):
         source.read(0)
+
+
+def test_a_file_of_other_bytes_is_refused_and_not_kept(served, tmp_path):
+    url, _, pictures = served
+    source = Shards(root=url, crop=16).source("train")
+    file = tmp_path / "shards/train/chunk-0-0.bin"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DataError, match=r"chunk-0-0.bin has other bytes .SHA-256. than when it was packed"):
+        source.read(0)
+    file.write_bytes(content)
+    expected = Folder(root=str(pictures), crop=16).source("train").read(0)["image"]
+    assert torch.equal(source.read(0)["image"], expected)
+
+
+def test_a_shard_is_on_the_disk_before_it_takes_its_name(served, monkeypatch):
+    url, _, _ = served
+    source, synced = Shards(root=url, crop=16).source("train"), []
+    monkeypatch.setattr(shard_store, "synced", lambda path: synced.append((path, os.path.exists(path[:-5]))))
+    source.read(0)
+    assert synced == [(f"{source.store.folder}/train/chunk-0-0.bin.part", False)]
 
 
 def test_a_partial_file_of_a_killed_process_is_not_taken_for_the_file(served):
