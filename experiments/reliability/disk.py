@@ -192,6 +192,7 @@ def loads_otherwise(path, truth):
 
 
 def cost(folder, size=LARGE):
+    """Held: what is read is what was written, and to look at every byte before costs less than the writing."""
     path = folder / "large.ckpt"
     tensors = {str(number): torch.rand(size // 40) for number in range(10)}
     checkpoint = {"state_dict": tensors, "config": {}, "iteration": 1}
@@ -202,9 +203,12 @@ def cost(folder, size=LARGE):
         "CRC-32 alone": lambda: damaged_part(path),
     }
     rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(3)]
+    least = {name: min(times[name] for times in rounds) for name in works}
+    held = not differing(checkpoint, read_checkpoint(path)) and least["CRC-32 alone"] <= least["with fsync"]
     path.unlink()
-    note = ", ".join(f"{name} {min(times[name] for times in rounds):.2f} s" for name in works)
-    return Finding(what=f"cost of a checkpoint of {size / 1e6:.0f} MB", tried=1, held=1, note=note)
+    note = ", ".join(f"{name} {least[name]:.2f} s" for name in works)
+    what = f"checkpoint of {size / 1e6:.0f} MB: read as written, checked in less time than written"
+    return Finding(what=what, tried=1, held=int(held), note=note)
 
 
 def seconds(work):

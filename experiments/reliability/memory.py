@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ from experiments.reliability.finding import Finding
 from experiments.reliability.small_runs import small
 from experiments.verbs import colorize
 from experiments.verbs.inpaint import filled
+from lightning_modules.inpainting import glcic
+from lightning_modules.ops import pieces, windows
 from lightning_modules.ops.png import to_uint8
 
 TITLE = "Memory for a large photograph"
 FIXED, PER_PIXEL = 350, 13.5  # MiB above the imports, of small networks, and bytes for each pixel
+PARTS = ((colorize, "STRIP_PIXELS"), (glcic, "TILE"), (windows, "BAND_PIXELS"), (pieces, "BAND_PIXELS"))  # their sizes
 COMPARED = 4  # megapixels that a network also completes in one piece
 NETWORKS = {  # paper: (verb, settings); small ones, the network's own memory being another matter
     "colorful": ("colorize", ["model.working_side=256"]),
@@ -68,29 +72,37 @@ def measured(words):
 
 
 def whole(paper, megapixels, folder):
-    """What the verb does part by part beside the same network's answer in one piece: no seam, to a level of 255."""
+    """What the verb does in uint8 and part by part beside the same network's answer in float and in one piece: no seam,
+    to a level of 255. What fills a window around each hole does so in both."""
     module, _ = load_module(untrained(paper, folder))
     image = read_image(photograph(megapixels, folder)).contiguous()
     with torch.inference_mode():
         if NETWORKS[paper][0] == "inpaint":
             hole = read_mask(holes(megapixels, folder)).bool()
-            expected = to_uint8(module.complete(image[None].float() / 255, hole[None].float())[0])
+            with in_one_piece():
+                expected = to_uint8(module.complete(image[None].float() / 255, hole[None].float())[0])
             found = filled(module, image, hole)
         else:
             chroma = module.predict_chroma(colorize.network_view(module, image, module.cfg.working_side)).float()
-            expected = in_one_strip(module, image.clone(), chroma)
+            with in_one_piece():
+                expected = colorize.coloured(module, image.clone(), chroma)
             found = colorize.coloured(module, image, chroma)
     worst = (found.int() - expected.int()).abs().max().item()
     what = f"{paper}: part by part as in one piece, {megapixels} megapixels"
     return Finding(what=what, tried=1, held=int(worst <= 1), note=f"largest difference {worst} of 255")
 
 
-def in_one_strip(module, image, chroma):
-    pixels, colorize.STRIP_PIXELS = colorize.STRIP_PIXELS, image[0].numel()
+@contextmanager
+def in_one_piece():
+    """Has strips, tiles and bands larger than any photograph."""
+    before = [getattr(module, name) for module, name in PARTS]
     try:
-        return colorize.coloured(module, image, chroma)
+        for module, name in PARTS:
+            setattr(module, name, 1 << 30)
+        yield
     finally:
-        colorize.STRIP_PIXELS = pixels
+        for (module, name), size in zip(PARTS, before, strict=True):
+            setattr(module, name, size)
 
 
 def sides(megapixels):

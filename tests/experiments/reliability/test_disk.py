@@ -1,4 +1,5 @@
 import shutil
+import time
 
 import pytest
 
@@ -16,6 +17,7 @@ from experiments.reliability.disk import (
     why_not_refused,
 )
 from experiments.reliability.killed_training import run
+from lightning_modules.pretrained.checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,17 @@ def test_a_run_that_does_not_go_on_or_ends_otherwise_is_told(folder):
 
 
 def test_the_cost_is_measured(tmp_path):
-    assert "CRC-32 alone" in cost(tmp_path, size=4_000_000).note and not list(tmp_path.iterdir())
+    finding = cost(tmp_path, size=4_000_000)
+    assert "CRC-32 alone" in finding.note and finding.held == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_slow_check_and_another_content_are_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "damaged_part", lambda path: time.sleep(1))
+    assert cost(tmp_path, size=40_000).held == 0
+    monkeypatch.setattr(disk, "damaged_part", lambda path: None)
+    assert cost(tmp_path, size=40_000).held == 1
+    monkeypatch.setattr(disk, "read_checkpoint", lambda path: read_checkpoint(path) | {"iteration": 2})
+    assert cost(tmp_path, size=40_000).held == 0
 
 
 @pytest.mark.slow

@@ -22,6 +22,20 @@ def test_part_by_part_a_photograph_becomes_what_it_becomes_in_one_piece(paper, t
     assert found.held == found.tried == 1, found.note
 
 
+def test_tiles_that_do_not_see_far_enough_are_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning_modules.inpainting.glcic.REACH", 0)
+    found = memory.whole("glcic", 1, tmp_path)
+    assert found.held == 0, found.note
+
+
+def test_one_piece_is_for_the_comparison_alone():
+    before = [getattr(module, name) for module, name in memory.PARTS]
+    with pytest.raises(KeyError), memory.in_one_piece():
+        assert all(getattr(module, name) > 10**9 for module, name in memory.PARTS)
+        raise KeyError
+    assert [getattr(module, name) for module, name in memory.PARTS] == before
+
+
 def test_a_seam_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "filled", lambda module, image, hole: torch.where(hole, image // 2, image))
     found = memory.whole("glcic", 1, tmp_path)
