@@ -169,7 +169,9 @@ class ImageDataModule(pl.LightningDataModule):
 
     def loader(self, dataset, batches):
         """Loads `batches`, a batch sampler of (epoch, position) keys."""
-        return ImageLoader(dataset, batches, num_workers=self.config.workers, pin_memory=torch.cuda.is_available())
+        config, planes = self.config, 4  # three of the image, and one of its labels
+        room = planes * config.batch_size * config.crop**2
+        return ImageLoader(dataset, batches, room, torch.cuda.is_available(), num_workers=config.workers)
 
     def train_dataloader(self):
         dataset, (rank, world) = self.dataset("train", train=True), self.ranks()

@@ -4,6 +4,7 @@ Everything is measured in one run and in processor time, of loader processes too
 another machine and other work on it lengthens the elapsed time alone.
 """
 
+import multiprocessing
 import os
 import resource
 import tempfile
@@ -30,7 +31,7 @@ from lightning_modules.colorization.colorful import Colorful
 
 WORKERS = (0, 1, 2)
 STEPS = 8  # of the training that waits for its data
-MADE = [((500, 375), 40, 1.0), ((3264, 2448), 8, 0.1)]  # (width, height), files, share of the batches that are read
+MADE = [((500, 375), 40, 1.0), ((3456, 2592), 8, 0.1)]  # (width, height), files, share of the batches that are read
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,22 @@ def usual(sample):
     return torch.from_numpy(rgb2lab(np.asarray(picture)).transpose(2, 0, 1)).float()
 
 
+def in_processes(samples, count):
+    """The bare loop on every so many-th sample in each of `count` processes, which keep nothing: what as many loader
+    processes could reach, and less each than one alone."""
+    processes = [multiprocessing.Process(target=read_each, args=(samples[first::count],)) for first in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+
+def read_each(samples):
+    torch.set_num_threads(1)  # as loader processes do
+    for sample in samples:
+        bare(sample)
+
+
 WAYS = {"decode only": decode, "bare loop": bare, "Pillow and rgb2lab": usual}
 
 
@@ -201,6 +218,8 @@ def compare(name, modules, batches, rounds):
     count = batches * first.config.batch_size
     samples = samples_of(first, count)
     ways = {way: lambda read=read: [read(sample) for sample in samples] for way, read in WAYS.items()}
+    for number in filter(None, WORKERS):
+        ways[bare_in(number)] = lambda number=number: in_processes(samples, number)
     loaders = {}
     for layout, data in modules.items():
         data.iterations = batches
@@ -219,20 +238,26 @@ def compare(name, modules, batches, rounds):
             "way": way,
             "images_per_core_second": rate[way],
             **{f"to {other}": rate[way] / rate[other] for other in WAYS},
+            "to bare loop in as many": rate[way] / rate[bare_in(loaders[way][1])] if way in loaders else "",
             "waiting": waiting(*loaders[way]) if way in loaders else "",
         }
         for way in ways
     ]
 
 
+def bare_in(number):
+    """What the bare loop is called in as many processes as there are loader processes."""
+    return f"bare loop, {number} processes" if number else "bare loop"
+
+
 def benchmark_data(size=224, batch=16, rounds=5, batches=60, overrides=()):
     """Rows for the ways to read the data set of `overrides`, or photographs of two sizes that are made for it.
 
     Each has photographs, way, images_per_core_second (the median of the rounds; processor time of all processes), its
-    ratios to the three ways without a data module, and for data modules `waiting`, the share of its time that a small
-    training on this CPU waits for batches. The photographs made are brought to a shorter side of 8/7 `size`, of which a
-    window of `size` is taken; of the large ones a tenth of the batches is read. The start of workers is counted. Rows
-    of shards are there where litdata is installed.
+    ratios to the three ways without a data module, and for data modules the ratio to the bare loop in as many processes
+    and `waiting`, the share of its time that a small training on this CPU waits for batches. The photographs made are
+    brought to a shorter side of 8/7 `size`, of which a window of `size` is taken; of the large ones a tenth of the
+    batches is read. The start of processes is counted. Rows of shards are there where litdata is installed.
     """
     if overrides:
         config = compose_config(list(overrides), "dataset")

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 
 import pytest
@@ -6,7 +7,7 @@ from PIL import Image
 
 from datamodules.folder import Folder
 from experiments.benchmarks import data as benchmark
-from experiments.benchmarks.data import bare, benchmark_data, decode, make_photographs, samples_of, usual
+from experiments.benchmarks.data import bare, benchmark_data, decode, in_processes, make_photographs, samples_of, usual
 from experiments.errors import UserError
 from lightning_modules.color.lab import rgb_to_lab
 
@@ -58,13 +59,29 @@ def test_the_usual_way_gives_the_same_window_in_lab(folder):
 
 def test_every_way_has_a_row_with_ratios_to_those_without_a_data_module(rows):
     loaders = [f"{layout}, {workers} workers" for layout in ("files", "shards") for workers in (0, 1)]
-    assert list(rows) == ["decode only", "bare loop", "Pillow and rgb2lab", *loaders]
+    assert list(rows) == ["decode only", "bare loop", "Pillow and rgb2lab", "bare loop, 1 processes", *loaders]
     for way, row in rows.items():
         assert row["photographs"] == "64 x 48" and row["images_per_core_second"] > 0
         for other in ("decode only", "bare loop", "Pillow and rgb2lab"):
             ratio = row["images_per_core_second"] / rows[other]["images_per_core_second"]
             assert row[f"to {other}"] == pytest.approx(ratio)
+        if way in loaders:
+            alone = rows["bare loop, 1 processes" if "1 workers" in way else "bare loop"]
+            ratio = row["images_per_core_second"] / alone["images_per_core_second"]
+            assert row["to bare loop in as many"] == pytest.approx(ratio)
         assert 0 < row["waiting"] < 1 if way in loaders else row["waiting"] == ""
+
+
+def test_as_many_processes_read_every_sample_once(monkeypatch):
+    read = multiprocessing.SimpleQueue()
+    monkeypatch.setattr(benchmark, "bare", read.put)
+    monkeypatch.setattr(benchmark, "multiprocessing", multiprocessing.get_context("fork"))
+    in_processes(list(range(7)), 3)
+    assert sorted(read.get() for _ in range(7)) == list(range(7)) and read.empty()
+
+
+def test_the_large_photographs_have_eight_megapixels_at_least():
+    assert max(width * height for (width, height), _, _ in benchmark.MADE) >= 8_000_000
 
 
 def test_indices_go_where_they_are_sent_and_the_environment_is_as_before(monkeypatch):
