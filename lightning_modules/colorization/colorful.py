@@ -68,6 +68,8 @@ class ColorfulConfig:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"model.{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}")
+        if self.width < 1:
+            raise ValueError(f"model.width must be at least 1, got {self.width}")
         if not 1 <= self.neighbours <= MOST_NEIGHBOURS:
             raise ValueError(f"model.neighbours must be between 1 and {MOST_NEIGHBOURS}, got {self.neighbours}")
         if not 0 <= self.rebalance_lambda <= 1:

@@ -29,6 +29,8 @@ class SceneParserConfig:
     def __post_init__(self):
         if self.classes < 2:
             raise ValueError(f"model.classes must be at least 2, got {self.classes}")
+        if self.width < 1:
+            raise ValueError(f"model.width must be at least 1, got {self.width}")
 
 
 def luma(image):

@@ -452,6 +452,7 @@ def test_a_checkpoint_opens_without_the_prior_and_init_files_it_was_trained_with
         ({"loss": "huber"}, "model.loss must be one of class, l2; got 'huber'"),
         ({"schedule": "cosine"}, "model.schedule must be one of paper, solver"),
         ({"init": "kmeans"}, "model.init must be one of data_dependent, he, normal"),
+        ({"width": 0}, "model.width must be at least 1, got 0"),
         ({"neighbours": 0}, "model.neighbours must be between 1 and 32, got 0"),
         ({"rebalance_lambda": 1.5}, r"model.rebalance_lambda must lie in \[0, 1\]"),
         ({"temperature": -0.1}, r"model.temperature must be 0 \(mode\) or more"),

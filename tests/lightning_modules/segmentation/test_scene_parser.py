@@ -100,6 +100,8 @@ def test_data_without_class_maps_or_with_more_classes_is_refused(batch):
         small(classes=5).check(batch | {"semantic": few})
 
 
-def test_a_single_class_is_refused():
+def test_a_single_class_and_no_width_are_refused():
     with pytest.raises(ValueError, match="model.classes must be at least 2, got 1"):
         SceneParserConfig(classes=1)
+    with pytest.raises(ValueError, match="model.width must be at least 1, got 0"):
+        SceneParserConfig(width=0)
