@@ -38,7 +38,7 @@ class ImageLoader(DataLoader):
     def __iter__(self):
         slots = None
         if self.num_workers:
-            # A batch is copied out before the next is asked for, and only that sends its worker on.
+            # While a batch is copied out, its worker fills the places of those that it works ahead, and no others.
             assert self.in_order and self.prefetch_factor + 1 < SLOTS
             slots = self.collate_fn = Slots(self.multiprocessing_context, self.num_workers, self.room)
         batches = super().__iter__()

@@ -9,8 +9,7 @@ class StopWhenPruned(pl.Callback):
     """A file `prune` in the run's folder ends the run as one that has come to its end, with `pruned` set.
 
     The run ends after an iteration that moved the weights, without a validation of its own, or after the validation of
-    that iteration. Its last checkpoint is that of its end, as that of any run. It is enough that the first rank sees the
-    file.
+    that iteration, with a last checkpoint of its end, as any run has. It is enough that the first rank sees the file.
     """
 
     def __init__(self, folder, checkpoints):
