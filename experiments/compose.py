@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from experiments.config_store import store, targets
 from experiments.errors import UserError, nearest
@@ -112,7 +112,7 @@ def explanation(error, overrides, name):
         return f"cannot read '{error.override}': {first_line(error)}"
     key = refused_key(error)
     if key is None:
-        return first_line(error)
+        return setting_of_a_file(error) or first_line(error)
     base, parts = without_refused(overrides, name), key.split(".")
     for depth, part in enumerate(parts):
         if not isinstance(base, dict):
@@ -121,6 +121,17 @@ def explanation(error, overrides, name):
             return f"no setting '{key}'{nearest(part, [k for k in base if not k.startswith('_')])}"
         base = base[part]
     return first_line(error)
+
+
+def setting_of_a_file(error):
+    """One line for a file with a setting that has no place in what was chosen beside it; None for other errors."""
+    file, cause = re.match("In '([^']+)'", str(error)), error.__context__
+    if file is None or not isinstance(cause, ConfigKeyError):
+        return None
+    return (
+        f"{file[1]} sets {cause.full_key}, which {cause.object_type.__name__} has not; for another choice give a "
+        "mended copy of that file as experiment=FILE.yaml"
+    )
 
 
 def refused_key(error):

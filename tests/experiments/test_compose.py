@@ -85,6 +85,13 @@ def test_a_value_of_the_wrong_type_or_shape_is_one_line(overrides):
     assert "\n" not in str(error.value) and len(str(error.value)) > 10
 
 
+def test_a_file_whose_settings_do_not_fit_another_choice_is_named():
+    with pytest.raises(
+        UserError, match="^experiment/glcic_photos sets data.masks.side, which RandomRegion has not; .*"
+    ):
+        compose_config(["experiment=glcic_photos", "masks@data.masks=random_region"])
+
+
 def test_a_missing_choice_says_what_to_give():
     with pytest.raises(UserError, match="model"):
         compose_config(["data=synthetic"])
