@@ -73,6 +73,11 @@ class Source:
         return []
 
 
+def draws_of(batch, seed):
+    """The Draws for what a paper chooses at random about each sample of a batch, by its `epoch` and `index`."""
+    return Draws(seed, batch["epoch"], batch["index"], "model")
+
+
 def printable(name):
     """A file's name as text that can be written: bytes of it that are no UTF-8 become U+FFFD."""
     return name.encode(errors="surrogateescape").decode(errors="replace")
@@ -210,7 +215,7 @@ class ImageDataModule(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch, dataloader_idx=0):
         """uint8 -> float, random numbers, and masks for the whole batch, on the device that the batch is on."""
         batch["image"] = batch["image"].float() / 255
-        batch["draws"] = Draws(self.seed, batch["epoch"], batch["index"], "model")
+        batch["draws"] = draws_of(batch, self.seed)
         if self.config.masks is not None:
             draws = Draws(self.seed, batch["epoch"], batch["index"], "mask")
             batch["mask"] = self.config.masks(draws, *batch["image"].shape[-2:])

@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader
 
+from datamodules.base import draws_of
 from experiments.compose import build, compose_config
 from experiments.reliability.small_runs import small
 from experiments.verbs.train import build_both, make_trainer
@@ -107,6 +108,7 @@ def failure(work, *arguments):
 def replay(config, path, callbacks=()):
     """The one step that nonfinite_rank0.pt holds once more: its weights, its batch and its random numbers."""
     content = torch.load(path, weights_only=True)
+    content["draws"] = draws_of(content, config["seed"])
     module = build(config["model"], "model")
     module.load_state_dict(content.pop("state_dict"))
     module.seed, module.iteration = config["seed"], content.pop("iteration") - 1
